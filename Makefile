@@ -1,0 +1,35 @@
+# The commands of the README. They make what they need (.venv, a browser) and can be repeated.
+# Every path is relative, so that the project works in a folder whose name has spaces.
+
+.PHONY: help run stop status test lint types
+.DEFAULT_GOAL := help
+
+python := .venv/bin/python
+chat = if [ -x $(python) ]; then $(python) tools/chat.py $(1); else echo "Not running."; fi
+
+help:  ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 16
+
+run:  ## start the chat under supervisord and print its URL
+	@sh tools/install.sh
+	@$(call chat,start)
+
+stop:  ## stop the chat and its supervisord
+	@$(call chat,stop)
+
+status:  ## say what runs
+	@$(call chat,status)
+
+test:  ## run all tests (ARGS="-k gate" to choose some)
+	@sh tools/install.sh test
+	@sh tools/browser.sh
+	$(python) -m pytest $(ARGS)
+
+lint:  ## check formatting and style
+	@sh tools/install.sh dev
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+
+types:  ## check types
+	@sh tools/install.sh test,dev
+	$(python) -m mypy

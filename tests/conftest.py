@@ -1,0 +1,76 @@
+"""What every test is held to: no unexpected warning, no task and no file descriptor left behind.
+
+A test that provokes a warning says so through the `expected_logs` fixture; one that asks for
+`caplog` looks at the log itself and is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterator
+
+import pytest
+import pytest_asyncio
+from hypothesis import settings
+
+from tests.support import leaks
+from tests.support.logs import ExpectedLogs
+
+PASSED = pytest.StashKey[bool]()
+
+# On shared cores any one example may be slow; what hangs is ended by pytest-timeout. hypothesis
+# has chosen its own profile, also without a deadline, when the environment says CI.
+settings.register_profile("zchat", deadline=None)
+if settings.get_current_profile_name() != "ci":
+    settings.load_profile("zchat")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether the test itself passed: what a failed test leaves behind is no news."""
+    report = yield
+    if call.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+def _fail_with(request: pytest.FixtureRequest, problems: list[str]) -> None:
+    if problems and request.node.stash.get(PASSED, False):
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def expected_logs(request: pytest.FixtureRequest) -> Iterator[ExpectedLogs]:
+    """Fail a test during which zchat logged a warning or worse that the test did not expect."""
+    logs = ExpectedLogs()
+    with logs.watching():
+        yield logs
+    if "caplog" not in request.fixturenames:
+        _fail_with(request, logs.problems())
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_files(request: pytest.FixtureRequest, expected_logs: ExpectedLogs) -> Iterator[None]:
+    """Fail a test that leaves file descriptors open.
+
+    Set up among the first and torn down among the last: by then all fixtures of the test had
+    their chance to close what they opened, and its event loop is closed as well.
+    """
+    before = leaks.open_files()
+    yield
+    _fail_with(request, leaks.leaked_files(before))
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(request: pytest.FixtureRequest, _no_leaked_files: None) -> None:
+    """Ask for the check of tasks where there is an event loop to look at."""
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("_no_leaked_tasks")
+
+
+@pytest.fixture
+async def _no_leaked_tasks(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Fail a test that leaves tasks running in its event loop."""
+    yield
+    _fail_with(request, await leaks.leaked_tasks())

@@ -1,0 +1,99 @@
+"""The checks of conftest.py find what they are for, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+SUSPECTS = """
+import asyncio, logging, os, socket
+
+# What zchat's code logs comes from its files; this file stands for one of them.
+log = logging.getLogger("zchat.cluster")
+kept = []
+
+
+def test_good_sync():
+    socket.socket().close()
+
+
+async def test_good_async():
+    task = asyncio.create_task(asyncio.sleep(10))
+    task.cancel()
+
+
+def test_good_expected(expected_logs):
+    expected_logs("zchat", "peer .* lost")
+    log.warning("peer %s lost", "chat-server-1")
+
+
+def test_good_caplog(caplog):
+    log.warning("seen")
+    assert caplog.messages == ["seen"]
+
+
+def test_good_info():
+    log.info("started")
+
+
+def test_bad_log():
+    log.warning("queue full")
+
+
+def test_bad_expectation(expected_logs):
+    expected_logs("zchat.cluster", "lost")
+
+
+def test_bad_other_logger(expected_logs):
+    expected_logs("zchat.app", "lost")
+    log.warning("lost")
+
+
+async def test_bad_task():
+    kept.append(asyncio.create_task(asyncio.sleep(10)))
+
+
+def test_bad_socket():
+    kept.append(socket.socket())
+
+
+async def test_bad_listener():
+    kept.append(socket.create_server(("127.0.0.1", 0)))
+
+
+def test_bad_pipe():
+    kept.append(os.pipe())
+
+
+def test_failure_only_fails():
+    kept.append(socket.socket())
+    raise AssertionError("once is enough")
+"""
+
+
+def test_suspects(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZCHAT_TEST_SCALE", "0.05")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
+    pytester.makeini(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    pytester.makepyfile(test_suspects=SUSPECTS)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rE")
+    text = result.stdout.str()
+    errors = {line.split()[1].split("::")[1] for line in text.splitlines() if "ERROR test" in line}
+    assert errors == {
+        "test_bad_log",
+        "test_bad_expectation",
+        "test_bad_other_logger",
+        "test_bad_task",
+        "test_bad_socket",
+        "test_bad_listener",
+        "test_bad_pipe",
+    }
+    result.assert_outcomes(passed=12, failed=1, errors=7)
+    assert "unexpected: WARNING zchat.cluster: queue full" in text
+    assert "AF_INET bound to ('127.0.0.1'," in text

@@ -1,0 +1,119 @@
+"""What holds for all files of the project, and no linter looks after."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tests.support.sources import ROOT, docstrings, modules, tree
+
+MADE_HERE = {"build", "dist", "logs", "run", "node_modules", "__pycache__"}
+"""Folders that commands make; what starts with a dot is one of them too, but for `.ci`."""
+
+LINE = 100
+DOCUMENTED = 0.85
+MAY_PRINT = ("zchat/ops/cli",)
+"""What talks to a person at a terminal; all else logs."""
+
+REGISTRIES = tuple(".".join(host) for host in (("pypi", "org"), ("pythonhosted", "org")))
+REGISTRIES += tuple(".".join(host) for host in (("npmjs", "org"), ("npmjs", "com")))
+REGISTRIES += tuple(".".join(host) for host in (("debian", "org"), ("crates", "io")))
+"""Hosts of package registries, written so that this file passes its own test."""
+
+
+@cache
+def files() -> tuple[Path, ...]:
+    """The files that a person wrote."""
+    return tuple(_files_in(ROOT))
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        made = path.name in MADE_HERE or path.name.endswith(".egg-info")
+        if made or (path.name.startswith(".") and path.name not in {".ci", ".gitignore"}):
+            continue
+        if path.is_dir():
+            yield from _files_in(path)
+        elif path.suffix not in {".png", ".ico", ".woff2"}:
+            yield path
+
+
+def shown(path: Path) -> str:
+    """The path as a person at the project's folder writes it."""
+    return str(path.relative_to(ROOT))
+
+
+def test_no_registry_is_named() -> None:
+    texts = {shown(path): path.read_text(encoding="utf-8") for path in files()}
+    found = [(name, host) for name, text in texts.items() for host in REGISTRIES if host in text]
+    assert found == []
+
+
+def test_lines_are_short() -> None:
+    found = [
+        f"{shown(path)}:{number}"
+        for path in files()
+        if path.suffix == ".py"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if len(line) > LINE
+    ]
+    assert found == []
+
+
+def test_no_bare_except() -> None:
+    found = [
+        f"{shown(path)}:{node.lineno}"
+        for path in files()
+        if path.suffix == ".py"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ExceptHandler) and node.type is None
+    ]
+    assert found == []
+
+
+def test_only_the_command_line_prints() -> None:
+    found = [
+        f"{shown(path)}:{node.lineno}"
+        for path in modules().values()
+        if not shown(path).startswith(MAY_PRINT)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    ]
+    assert found == []
+
+
+def public_definitions(path: Path) -> Iterator[tuple[str, bool]]:
+    """Public classes, functions and methods, as (where and what, whether documented)."""
+    documented = {text.lineno for text in docstrings(path)}
+    todo: list[ast.Module | ast.ClassDef] = [tree(path)]
+    while todo:
+        for node in todo.pop().body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if node.name.startswith("_"):
+                    continue
+                yield f"{shown(path)}:{node.lineno} {node.name}", node.body[0].lineno in documented
+                if isinstance(node, ast.ClassDef):
+                    todo.append(node)
+
+
+def test_public_names_are_documented() -> None:
+    found = [item for path in modules().values() for item in public_definitions(path)]
+    missing = [what for what, documented in found if not documented]
+    assert len(missing) <= (1 - DOCUMENTED) * len(found), "\n".join(missing)
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [
+        (page, target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if not re.match(r"[a-z]+:", target)
+    ]
+    broken = [f"{shown(page)}: {link}" for page, link in links if not (page.parent / link).exists()]
+    assert broken == []

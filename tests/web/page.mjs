@@ -1,0 +1,3 @@
+import { run } from './all.mjs';
+
+window.results = await run();

@@ -1,0 +1,236 @@
+import { systemClock } from './clock.js';
+import { RouteDictionary } from './dictionary.js';
+import { ConnectionError, ProtocolError } from './errors.js';
+import { Heartbeat } from './heartbeat.js';
+import { decodeJson, encodeJson } from './json.js';
+import { MessageType, decodeMessage, encodeNotify, encodeRequest } from './message.js';
+import { PackageType, decodePackages, encodePackage } from './package.js';
+import { Pending } from './pending.js';
+
+const { HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, DATA, KICK } = PackageType;
+const VERSION = '0.1.0';
+
+/**
+ * One WebSocket to one frontend, from its handshake to its end. It does not come back: Client
+ * makes a new one.
+ *
+ * @typedef {object} Ending why a connection is over
+ * @property {string} reason for people and logs
+ * @property {boolean} kicked the server put us out and said why
+ * @property {boolean} retry connecting again may help
+ */
+export class Connection {
+  #options;
+  #clock;
+  #socket = null;
+  #dictionary;
+  #heartbeat = null;
+  #pending;
+  #inbox = [];
+  #turn = null;
+  #opening = null;
+  #ready = false;
+  #ended = false;
+
+  /**
+   * @param {object} options
+   * @param {string} options.url
+   * @param {unknown} [options.user] handed to the server in the handshake
+   * @param {RouteDictionary} [options.dictionary] from an earlier connection, to save sending it
+   * @param {(route: string, body: any) => void} [options.onPush]
+   * @param {(ending: Ending) => void} [options.onEnd] once, only after `open` succeeded
+   * @param {number} [options.openTimeout] milliseconds until the handshake must be done
+   * @param {number} [options.requestTimeout] milliseconds; the server's own deadline is 5 s
+   * @param {import('./clock.js').Clock} [options.clock]
+   * @param {typeof globalThis.WebSocket} [options.WebSocket]
+   */
+  constructor(options) {
+    this.#options = { openTimeout: 10_000, requestTimeout: 10_000, ...options };
+    this.#clock = options.clock ?? systemClock;
+    this.#dictionary = options.dictionary ?? new RouteDictionary();
+    this.#pending = new Pending({ clock: this.#clock });
+  }
+
+  /** The routes' codes; keep it for the next connection. */
+  get dictionary() {
+    return this.#dictionary;
+  }
+
+  /** @returns {Promise<any>} resolves when data may be sent, with the handshake's `user` */
+  open() {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#clock.after(this.#options.openTimeout, () =>
+        this.#end({ reason: 'the server did not answer the handshake', retry: true }),
+      );
+      this.#opening = { resolve, reject, cancel };
+      this.#dial();
+    });
+  }
+
+  /**
+   * @param {string} route serverType.handlerName.method
+   * @param {unknown} [body]
+   * @param {{timeout?: number}} [options] milliseconds
+   * @returns {Promise<any>} the answer; an answer with a code of 400 or more is a RequestError
+   */
+  async request(route, body = {}, { timeout = this.#options.requestTimeout } = {}) {
+    this.#mustBeReady();
+    return this.#pending.add(timeout, (id) =>
+      this.#write(DATA, encodeRequest(id, route, body, this.#dictionary)),
+    );
+  }
+
+  /** Tells the server something; there is no answer and no certainty. */
+  notify(route, body = {}) {
+    this.#mustBeReady();
+    this.#write(DATA, encodeNotify(route, body, this.#dictionary));
+  }
+
+  /** Finds out soon whether this connection still lives. */
+  probe() {
+    this.#heartbeat?.probe();
+  }
+
+  /** Idempotent. Requests still waiting fail. */
+  close(reason = 'the connection was closed by this side') {
+    this.#end({ reason, retry: false });
+  }
+
+  #dial() {
+    const { url, WebSocket = globalThis.WebSocket } = this.#options;
+    try {
+      this.#socket = new WebSocket(url);
+    } catch {
+      return this.#end({ reason: `this page may not connect to ${url}`, retry: false });
+    }
+    this.#socket.binaryType = 'arraybuffer';
+    this.#socket.onopen = () => this.#sayHello();
+    this.#socket.onmessage = ({ data }) => this.#receive(data);
+    this.#socket.onclose = () => {
+      const lost = this.#ready ? 'the connection was lost' : 'the server could not be reached';
+      this.#end({ reason: lost, retry: true });
+    };
+  }
+
+  #mustBeReady() {
+    if (!this.#ready) throw new ConnectionError('there is no connection to the server');
+  }
+
+  #write(type, body) {
+    this.#socket.send(encodePackage(type, body));
+  }
+
+  #sayHello() {
+    const sys = { type: 'zchat-js', version: VERSION, dictVersion: this.#dictionary.version };
+    this.#write(HANDSHAKE, encodeJson({ sys, user: this.#options.user ?? {} }));
+  }
+
+  #receive(data) {
+    if (this.#ended) return;
+    try {
+      this.#inbox.push(...decodePackages(new Uint8Array(data)));
+      if (!this.#turn) this.#work();
+    } catch (error) {
+      this.#end({ reason: error.message, retry: true });
+    }
+  }
+
+  // Several packages may share one WebSocket message. Who awaits a response must see it before the
+  // push behind it, and an await continues only after this function returns: so what is behind a
+  // response waits for the next turn of the event loop.
+  #work() {
+    while (this.#inbox.length > 0 && !this.#ended) {
+      const answered = this.#handle(this.#inbox.shift());
+      if (answered && this.#inbox.length > 0) return this.#workNextTurn();
+    }
+  }
+
+  // A message port, because timers of hidden tabs are slowed down.
+  #workNextTurn() {
+    this.#turn = new MessageChannel();
+    this.#turn.port1.onmessage = () => {
+      this.#turn.port1.close();
+      this.#turn = null;
+      try {
+        this.#work();
+      } catch (error) {
+        this.#end({ reason: error.message, retry: true });
+      }
+    };
+    this.#turn.port2.postMessage(null);
+  }
+
+  /** @returns {boolean} somebody's await goes on because of this package */
+  #handle({ type, body }) {
+    this.#heartbeat?.heard();
+    if (type === HANDSHAKE) return this.#welcome(decodeJson(body));
+    if (type === HEARTBEAT) this.#heartbeat?.beat();
+    else if (type === KICK) this.#kicked(decodeJson(body));
+    else if (type === DATA) return this.#dispatch(decodeMessage(body, this.#dictionary));
+    else throw new ProtocolError(`a server does not send packages of type ${type}`);
+    return false;
+  }
+
+  #welcome({ code, sys = {}, user }) {
+    if (this.#ready) return false;
+    if (code !== 200) {
+      const old = code === 501;
+      const reason = old ? 'this client is too old for the server' : `handshake refused: ${code}`;
+      this.#end({ reason, retry: !old });
+      return false;
+    }
+    this.#learnRoutes(sys);
+    this.#write(HANDSHAKE_ACK);
+    this.#heartbeat = new Heartbeat({
+      interval: (sys.heartbeat ?? 0) * 1000,
+      send: () => this.#write(HEARTBEAT),
+      lost: () => this.#end({ reason: 'the server fell silent', retry: true }),
+      clock: this.#clock,
+    });
+    this.#ready = true;
+    this.#opening.cancel();
+    this.#opening.resolve(user);
+    return true;
+  }
+
+  // useDict without a table: ours is the current one. No useDict: routes travel as text.
+  #learnRoutes({ useDict, dict, dictVersion }) {
+    if (dict) this.#dictionary = new RouteDictionary(dict, dictVersion);
+    else if (!useDict) this.#dictionary = new RouteDictionary();
+  }
+
+  #dispatch({ type, id, route, body }) {
+    if (type === MessageType.RESPONSE) {
+      this.#pending.answer(id, body);
+      return true;
+    }
+    this.#options.onPush?.(route, body);
+    return false;
+  }
+
+  // A server that only wants its clients elsewhere says so; any other kick is final.
+  #kicked({ reason, reconnect }) {
+    this.#end({ reason: String(reason ?? 'kicked'), kicked: true, retry: reconnect === true });
+  }
+
+  #end({ reason, retry, kicked = false }) {
+    if (this.#ended) return;
+    this.#ended = true;
+    const wasReady = this.#ready;
+    this.#ready = false;
+    this.#heartbeat?.stop();
+    this.#inbox.length = 0;
+    this.#hangUp();
+    this.#pending.abandon(reason, retry);
+    this.#opening?.cancel();
+    this.#opening?.reject(new ConnectionError(reason, { retry }));
+    if (wasReady) this.#options.onEnd?.({ reason, kicked, retry });
+  }
+
+  #hangUp() {
+    const socket = this.#socket;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+}

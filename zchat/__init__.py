@@ -1,0 +1,54 @@
+"""zchat: a ZeroMQ pub/sub cluster toolkit for realtime servers.
+
+The names of an application's author. They are imported when first used, because supervisord loads
+`zchat.ops.supervision` and needs neither ZeroMQ nor Tornado for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zchat.errors import BadRequest as BadRequest
+    from zchat.errors import ConfigError as ConfigError
+    from zchat.errors import RequestError as RequestError
+    from zchat.errors import TimedOut as TimedOut
+    from zchat.errors import Unavailable as Unavailable
+    from zchat.framework.application import Application as Application
+    from zchat.framework.application import Handler as Handler
+    from zchat.framework.application import Remote as Remote
+    from zchat.framework.backend_session import BackendSession as BackendSession
+    from zchat.framework.dispatcher import retry as retry
+    from zchat.framework.router import by_channel as by_channel
+    from zchat.framework.router import by_session as by_session
+    from zchat.rendezvous import choose as choose
+    from zchat.rooms.presence import AlreadyMember as AlreadyMember
+    from zchat.rooms.presence import SessionRef as SessionRef
+
+_HOMES = {
+    "AlreadyMember": "zchat.rooms.presence",
+    "Application": "zchat.framework.application",
+    "BackendSession": "zchat.framework.backend_session",
+    "BadRequest": "zchat.errors",
+    "ConfigError": "zchat.errors",
+    "Handler": "zchat.framework.application",
+    "Remote": "zchat.framework.application",
+    "RequestError": "zchat.errors",
+    "SessionRef": "zchat.rooms.presence",
+    "TimedOut": "zchat.errors",
+    "Unavailable": "zchat.errors",
+    "by_channel": "zchat.framework.router",
+    "by_session": "zchat.framework.router",
+    "choose": "zchat.rendezvous",
+    "retry": "zchat.framework.dispatcher",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)

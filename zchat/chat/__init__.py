@@ -1,0 +1,1 @@
+"""The chat: an ordinary application of zchat, and the proof of it."""

@@ -1,0 +1,9 @@
+"""The chat application."""
+
+from zchat import Application, by_channel
+
+app = Application(__file__)
+app.own_channels("chat")
+app.route("chat", by_channel("rid"))
+app.watch("gate", "connector")
+app.presence(joined="onAdd", left="onLeave", body=lambda uid, route: {"route": route, "user": uid})

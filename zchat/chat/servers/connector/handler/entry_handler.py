@@ -1,0 +1,44 @@
+"""Lets people into rooms."""
+
+from msgspec import Struct
+
+from zchat import AlreadyMember, BackendSession, Handler, RequestError
+from zchat.chat.names import checked
+
+
+class Enter(Struct):
+    username: str
+    rid: str
+
+
+class Switch(Struct):
+    rid: str
+
+
+class EntryHandler(Handler):
+    async def enter(self, msg: Enter, session: BackendSession) -> dict[str, object]:
+        """Sign in and enter a room; `error` is true when the name is taken there."""
+        name = checked(msg.username, "username")
+        if session.uid not in ("", name):
+            raise RequestError(f"you are {session.uid} on this connection")
+        return await self._move(session, name, checked(msg.rid, "rid"))
+
+    async def switch_room(self, msg: Switch, session: BackendSession) -> dict[str, object]:
+        """Leave the room for another one, on the same connection."""
+        if session.get("rid") is None:
+            raise RequestError("enter a room first")
+        return await self._move(session, session.uid, checked(msg.rid, "rid"))
+
+    async def _move(self, session: BackendSession, name: str, rid: str) -> dict[str, object]:
+        rooms, old = self.app.rpc.chat.chat_remote, session.get("rid")
+        session.set("rid", rid)
+        try:
+            users = await rooms.add(session, name, session.ref, rid)
+        except AlreadyMember:
+            return {"code": 500, "error": True}
+        await session.bind(name)
+        await session.push("rid")
+        if old not in (None, rid):
+            session.set("rid", old)
+            await rooms.kick(session, name, session.ref, old)
+        return {"users": users}

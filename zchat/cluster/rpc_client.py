@@ -1,0 +1,456 @@
+"""The side that connects: asks other servers, and is asked by them on the same pipe.
+
+A peer's life, as seen from here:
+
+    CONNECTING  no Welcome yet
+    UP          its Welcome came; something was heard within the liveness
+    LOST        its link broke, or it was silent for too long
+
+A link is a handshake of ZeroMQ. Each begins with our Hello; the Welcome names the peer's
+incarnation and thereby says whether it still knows what it was asked. While a peer is not UP a
+Hello goes out every interval instead of a Ping: that also heals a peer that lost us without the
+link breaking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import Any, Final
+
+from zchat.cluster.calls import Question
+from zchat.cluster.context import Context
+from zchat.cluster.dealer import Dealer
+from zchat.cluster.envelope import (
+    Call,
+    Cast,
+    Envelope,
+    Failure,
+    OnAnswer,
+    Ping,
+    Pong,
+    Reply,
+    Request,
+    Stranger,
+    Welcome,
+    decode,
+    decode_readable,
+    encode,
+    failure,
+    pack,
+)
+from zchat.cluster.identity import LocalServer
+from zchat.cluster.limits import Limits
+from zchat.cluster.pipe import Pipe, budget_ms
+from zchat.cluster.refusals import Refusals
+from zchat.errors import ClusterError, Unavailable
+
+logger = logging.getLogger("zchat.cluster")
+
+
+class PeerState(IntEnum):
+    """See the table at the top of this file."""
+
+    CONNECTING = 0
+    UP = 1
+    LOST = 2
+
+
+CONNECTING: Final = PeerState.CONNECTING
+UP: Final = PeerState.UP
+LOST: Final = PeerState.LOST
+
+
+class Peer:
+    """A server that we use. To be read by others, written only by its RpcClient.
+
+    Args:
+        server_id: its id.
+        address: of its ROUTER.
+        server_key: its public key, if traffic is encrypted.
+        pipe: what it is asked and told; its counters are there.
+        now: seconds.
+    """
+
+    __slots__ = (
+        "address",
+        "dealer",
+        "dirty",
+        "generation",
+        "heard",
+        "incarnation",
+        "pipe",
+        "probed",
+        "server_id",
+        "server_key",
+        "server_type",
+        "state",
+    )
+
+    dealer: Dealer
+
+    def __init__(
+        self, server_id: str, address: str, server_key: bytes | None, pipe: Pipe, now: float
+    ) -> None:
+        self.server_id = server_id
+        self.address = address
+        self.server_key = server_key
+        self.pipe = pipe
+        self.state: PeerState = CONNECTING
+        self.server_type = ""
+        """Empty before the first Welcome, like the incarnation."""
+        self.incarnation = ""
+        self.generation = 0
+        """The last that it told."""
+        self.heard = now
+        self.probed = now
+        self.dirty = False
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits to be written to it and what waits for its answer."""
+        return self.pipe.held
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.server_id} {self.state.name}>"
+
+
+def _nothing(*args: object) -> None:
+    """What happens to events that nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHandlers:
+    """What is told to the owner of an RpcClient, in the loop's thread. None may block.
+
+    Args:
+        on_up: a peer's Welcome came: `peer.incarnation` and `peer.generation` are its own now.
+            Called again after each loss.
+        on_lost: it is not UP any more.
+        on_call: it calls us; to be answered with `RpcClient.reply` or `fail`, now or later.
+        on_cast: it tells us something.
+        on_generation: it spoke of another generation than before.
+    """
+
+    on_up: Callable[[Peer], None] = _nothing
+    on_lost: Callable[[Peer], None] = _nothing
+    on_call: Callable[[Peer, Call], None] = _nothing
+    on_cast: Callable[[Peer, Cast], None] = _nothing
+    on_generation: Callable[[Peer, int], None] = _nothing
+
+
+class RpcClient:
+    """Pipes to other servers' ROUTERs.
+
+    What goes to one peer keeps its order, and all of one turn of the loop goes out as one message.
+    When a peer's pipe is full, requests fail with 503 at once and casts are dropped (see Pipe).
+
+    Args:
+        context: where sockets come from.
+        local: who we are.
+        handlers: what the owner wants to hear of.
+        limits: bounds and intervals.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        local: LocalServer,
+        handlers: ClientHandlers | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.generation = 0
+        """What our Hellos and Pings tell; the owner sets it."""
+        self.peers: dict[str, Peer] = {}
+        """All that are connected to, by server id, whatever their state."""
+        self.refusals = Refusals(f"DEALER of {local.id}", clock)
+        self._context = context
+        self._local = local
+        self._handlers = handlers or ClientHandlers()
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._last_id = 0
+        self._ticked = clock()
+        self._dirty: list[Peer] = []
+
+    def connect(self, server_id: str, address: str, server_key: bytes | None = None) -> Peer:
+        """Uses a server from now on. Nothing changes if it is connected to at that address.
+
+        Raises:
+            ConfigError: the address is none, or plain traffic may not go there.
+        """
+        peer = self.peers.get(server_id)
+        if peer is not None:
+            if (peer.address, peer.server_key) == (address, server_key):
+                return peer
+            self.disconnect(server_id)
+        peer = Peer(server_id, address, server_key, Pipe(server_id, self._limits), self._clock())
+        peer.dealer = Dealer(
+            self._context,
+            self._local.routing_id,
+            address,
+            server_key,
+            partial(self._on_message, peer),
+            partial(self._on_wake, peer),
+            partial(self._say_hello, peer),
+            partial(self._on_unlinked, peer),
+        )
+        self.peers[server_id] = peer
+        return peer
+
+    def disconnect(self, server_id: str) -> None:
+        """Stops using a server. What is unanswered fails at once; `on_lost` is not called."""
+        peer = self.peers.pop(server_id, None)
+        if peer is None:
+            return
+        peer.state = LOST
+        peer.dealer.close()
+        peer.pipe.abandon()
+
+    def request(
+        self,
+        peer_id: str,
+        route: str,
+        session: bytes,
+        body: bytes,
+        budget: float,
+        kind: int,
+        on_answer: OnAnswer,
+    ) -> int:
+        """Forwards a client's request.
+
+        Args:
+            peer_id: the server that handles it.
+            route: of the handler.
+            session: snapshot of the session, opaque here.
+            body: what the client sent.
+            budget: seconds until it fails.
+            kind: NOTIFY, IDEMPOTENT, both or 0.
+            on_answer: gets a Reply or a Failure exactly once (for a notify: a Failure if it could
+                not be written, else nothing). May be called before this returns.
+
+        Returns:
+            The id that the answer will have.
+        """
+        self._last_id = request_id = self._last_id + 1
+        peer = self.peers.get(peer_id)
+        if peer is None:
+            text = f"no server {peer_id}"
+            on_answer(Failure(request_id, 503, text, {"retry": True}))
+            return request_id
+        request = Request(request_id, route, session, body, budget_ms(budget), kind)
+        peer.pipe.ask_request(request, self._clock() + budget, on_answer)
+        if not peer.dirty:
+            self._mark(peer)
+        return request_id
+
+    async def call(
+        self,
+        peer_id: str,
+        method: str,
+        args: object,
+        budget: float,
+        origin: bytes = b"",
+        idempotent: bool = False,
+    ) -> Any:
+        """Calls a method of another server and waits for its result.
+
+        Args:
+            peer_id: the server.
+            method: its name there.
+            args: anything msgpack can hold.
+            budget: seconds until it fails.
+            origin: the context of the request in which it is made, opaque here.
+            idempotent: calling it twice does no harm, so it is sent again after a lost link.
+
+        Raises:
+            RequestError: it failed, there or on the way: Unavailable, TimedOut, ...
+            TypeError: `args` cannot be packed.
+        """
+        peer = self.peers.get(peer_id)
+        if peer is None:
+            raise Unavailable(f"no server {peer_id}")
+        self._last_id += 1
+        question = Question(self._last_id, method, args, budget, origin)
+        question.put(peer.pipe, self._clock() + budget, idempotent=idempotent)
+        self._mark(peer)
+        return await question.result(peer.pipe)
+
+    def cast(self, peer_id: str, method: str, args: object) -> bool:
+        """Tells another server something, best effort.
+
+        Args:
+            peer_id: the server.
+            method: its name there.
+            args: anything msgpack can hold.
+
+        Returns:
+            Whether it was queued: not if the peer is not UP or its pipe is full.
+
+        Raises:
+            TypeError: `args` cannot be packed.
+        """
+        peer = self.peers.get(peer_id)
+        return peer is not None and self._tell(peer, Cast(method, pack(args)))
+
+    def reply(self, peer: Peer, request_id: int, body: bytes) -> bool:
+        """Answers a Call; `body` is its result from `envelope.pack`."""
+        return self._tell(peer, Reply(request_id, body))
+
+    def fail(self, peer: Peer, request_id: int, code: int, message: str, **fields: Any) -> bool:
+        """Answers a Call with an error."""
+        return self._tell(peer, failure(request_id, code, message, fields))
+
+    def tick(self, now: float) -> None:
+        """Fails what is overdue, pings, finds peers that have gone silent.
+
+        To be called about every 100 ms. A gap of more than an interval since the last call counts
+        as our own sleep (a stopped process, a busy loop) and is not held against the peers.
+        """
+        asleep = max(0.0, now - self._ticked - self._limits.liveness_interval)
+        self._ticked = now
+        for peer in list(self.peers.values()):
+            peer.heard += asleep
+            peer.pipe.expire(now, up=peer.state is UP)
+            if peer.state is UP and now - peer.heard > self._limits.liveness:
+                self._lose(peer, "silent")
+            if now - peer.probed >= self._limits.liveness_interval:
+                self._probe(peer, now)
+            self._on_wake(peer)
+
+    def close(self) -> None:
+        """Disconnects from all. Idempotent."""
+        self._flush()
+        for server_id in list(self.peers):
+            self.disconnect(server_id)
+
+    def _tell(self, peer: Peer, envelope: Envelope) -> bool:
+        if peer.state is not UP:
+            peer.pipe.dropped += 1
+            return False
+        queued = peer.pipe.tell(envelope)
+        self._mark(peer)
+        return queued
+
+    def _mark(self, peer: Peer) -> None:
+        """The peer's pipe is flushed in the next turn of the loop."""
+        if peer.dirty:
+            return
+        peer.dirty = True
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.append(peer)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for peer in dirty:
+            peer.dirty = False
+            if peer.state is UP and peer.pipe.waiting:
+                peer.pipe.flush(peer.dealer.write, self._clock())
+                peer.dealer.check()
+
+    def _probe(self, peer: Peer, now: float) -> None:
+        peer.probed = now
+        if peer.state is UP:
+            peer.pipe.tell(Ping(self.generation))
+        elif peer.dealer.linked:
+            self._say_hello(peer)
+
+    def _say_hello(self, peer: Peer) -> None:
+        """Past the pipe: nothing else is read before it. If lost, the next tick repeats it."""
+        peer.dealer.write(encode([self._local.hello(self.generation)]))
+        peer.dealer.check()
+
+    def _on_unlinked(self, peer: Peer) -> None:
+        if peer.state is UP:
+            self._lose(peer, "link broken")
+
+    def _lose(self, peer: Peer, why: str) -> None:
+        peer.state = LOST
+        logger.info("link lost: %s (%s)", peer.server_id, why)
+        self._guard(self._handlers.on_lost, peer)
+
+    def _on_message(self, peer: Peer, message: bytes) -> int:
+        """Handles a batch; returns how many envelopes it had."""
+        try:
+            envelopes = decode(message)
+        except ClusterError as error:
+            envelopes, unreadable = decode_readable(message)
+            self.refusals.refuse("unreadable", peer.server_id, error, unreadable)
+        if envelopes:
+            peer.heard = self._clock()
+        answer = peer.pipe.answer
+        for envelope in envelopes:
+            if type(envelope) is Reply or type(envelope) is Failure:
+                answer(envelope)
+            else:
+                self._take(peer, envelope)
+        return len(envelopes)
+
+    def _on_wake(self, peer: Peer) -> None:
+        """This is how a pipe that was blocked gets on."""
+        if peer.pipe.waiting and peer.state is UP:
+            self._mark(peer)
+
+    def _take(self, peer: Peer, envelope: Envelope) -> None:
+        if self.peers.get(peer.server_id) is not peer:
+            return  # an earlier envelope of the batch made the owner disconnect
+        match envelope:
+            case Call():
+                self._take_call(peer, envelope)
+            case Cast():
+                self._guard(self._handlers.on_cast, peer, envelope)
+            case Ping():
+                self._hear_generation(peer, envelope.generation)
+                self._tell(peer, Pong(self.generation))
+            case Pong():
+                self._hear_generation(peer, envelope.generation)
+            case Welcome():
+                self._take_welcome(peer, envelope)
+            case Stranger():
+                self._say_hello(peer)
+            case _:
+                self.refusals.refuse("misplaced", peer.server_id, type(envelope).__name__)
+
+    def _take_call(self, peer: Peer, call: Call) -> None:
+        if not self._guard(self._handlers.on_call, peer, call):
+            self.fail(peer, call.id, 500, "internal error")
+
+    def _take_welcome(self, peer: Peer, welcome: Welcome) -> None:
+        if welcome.server_id != peer.server_id:
+            self.refusals.refuse("wrong server", peer.server_id, welcome.server_id)
+            return
+        same_life = peer.incarnation in ("", welcome.incarnation)
+        if peer.state is UP:
+            if same_life:
+                return
+            self._lose(peer, "restarted")
+        peer.state = UP
+        peer.server_type = welcome.server_type
+        peer.incarnation = welcome.incarnation
+        peer.generation = welcome.generation
+        peer.pipe.relink(self._clock(), same_life=same_life)
+        logger.info("link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
+        self._mark(peer)
+        self._guard(self._handlers.on_up, peer)
+
+    def _hear_generation(self, peer: Peer, generation: int) -> None:
+        if generation != peer.generation:
+            peer.generation = generation
+            self._guard(self._handlers.on_generation, peer, generation)
+
+    def _guard(self, handler: Callable[..., None], *args: object) -> bool:
+        """One handler's fault must not end the reading. Returns whether it went well."""
+        try:
+            handler(*args)
+        except Exception:
+            logger.exception("handler failed for %r", args[0])
+            return False
+        return True

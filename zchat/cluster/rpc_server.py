@@ -1,0 +1,511 @@
+"""The side that binds: answers other servers, and asks them on the same pipes.
+
+A life of a peer begins with its Hello and ends when it stays silent, when libzmq has no link to it
+any more (EHOSTUNREACH), or when a newer life of the same server says Hello. What a life that has
+ended still sends is refused: a process that was replaced while it was frozen must not come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import zmq
+
+from zchat.cluster.calls import Question
+from zchat.cluster.context import Context
+from zchat.cluster.drain import Drain
+from zchat.cluster.envelope import (
+    PROTOCOL,
+    Call,
+    Cast,
+    Envelope,
+    Failure,
+    Hello,
+    Ping,
+    Pong,
+    Reply,
+    Request,
+    Stranger,
+    decode,
+    decode_readable,
+    encode,
+    failure,
+    pack,
+)
+from zchat.cluster.identity import LocalServer, routing_id
+from zchat.cluster.limits import Limits
+from zchat.cluster.pipe import Pipe
+from zchat.cluster.refusals import Refusals
+from zchat.errors import ClusterError, Unavailable
+
+logger = logging.getLogger("zchat.cluster")
+
+# See HIGH_WATER in dealer.py: the same pipe from its other end.
+_HIGH_WATER: Final = 256
+
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_RCVMORE: Final = int(zmq.RCVMORE)
+
+_STRANGER: Final = encode([Stranger()])
+
+
+class RemotePeer:
+    """One life of a server that said Hello to us. To be read by others, written only here.
+
+    Args:
+        identity: its routing id.
+        hello: what it said.
+        pipe: what it is told and asked; its counters are there.
+        now: seconds.
+    """
+
+    __slots__ = (
+        "alive",
+        "dirty",
+        "generation",
+        "heard",
+        "identity",
+        "incarnation",
+        "pipe",
+        "probed",
+        "server_id",
+        "server_type",
+    )
+
+    def __init__(self, identity: bytes, hello: Hello, pipe: Pipe, now: float) -> None:
+        self.identity = identity
+        self.server_id = hello.server_id
+        self.server_type = hello.server_type
+        self.incarnation = hello.incarnation
+        self.generation = hello.generation
+        """The last that it told."""
+        self.pipe = pipe
+        self.alive = True
+        """Turns False when this life is lost, for ever."""
+        self.heard = now
+        self.probed = now
+        self.dirty = False
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits to be written to it and what waits for its answer."""
+        return self.pipe.held
+
+    def __repr__(self) -> str:
+        return f"<RemotePeer {self.server_id}/{self.incarnation}>"
+
+
+def _nothing(*args: object) -> None:
+    """What happens to events that nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHandlers:
+    """What is told to the owner of an RpcServer, in the loop's thread. None may block.
+
+    Args:
+        on_request: a client's request, forwarded; to be answered with `RpcServer.reply` or `fail`,
+            now or later (answers to a notify are dropped by whoever forwarded it).
+        on_call: a server's call; to be answered likewise.
+        on_cast: a server tells us something.
+        on_up: a peer said Hello. Comes again for the same life when its link was made anew.
+        on_lost: that life is over.
+        on_generation: it spoke of another generation than before.
+    """
+
+    on_request: Callable[[RemotePeer, Request], None] = _nothing
+    on_call: Callable[[RemotePeer, Call], None] = _nothing
+    on_cast: Callable[[RemotePeer, Cast], None] = _nothing
+    on_up: Callable[[RemotePeer], None] = _nothing
+    on_lost: Callable[[RemotePeer], None] = _nothing
+    on_generation: Callable[[RemotePeer, int], None] = _nothing
+
+
+class RpcServer:
+    """A ROUTER and the peers that said Hello to it.
+
+    What goes to one peer keeps its order, and all of one turn of the loop goes out as one message.
+    When a peer's pipe is full, answers and casts to it are dropped and calls fail (see Pipe). When
+    `limits.peers` have said Hello, further ones are refused and counted.
+
+    Args:
+        context: where the socket comes from.
+        local: who we are.
+        handlers: what the owner wants to hear of.
+        limits: bounds and intervals.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        local: LocalServer,
+        handlers: ServerHandlers | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.generation = 0
+        """What our Welcomes and Pongs tell; the owner sets it."""
+        self.peers: dict[str, RemotePeer] = {}
+        """The lives that are up, by server id."""
+        self.refusals = Refusals(f"ROUTER of {local.id}", clock)
+        self.unreachable = 0
+        """Messages for which libzmq had no link (EHOSTUNREACH)."""
+        self.undelivered = 0
+        """Answers and casts to lives that were lost before."""
+        self._context = context
+        self._local = local
+        self._handlers = handlers or ServerHandlers()
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._socket: zmq.Socket[bytes] | None = None
+        self._drain: Drain | None = None
+        self._by_identity: dict[bytes, RemotePeer] = {}
+        # Lives that a newer one replaced, oldest first. When full the oldest is forgotten.
+        self._replaced: dict[bytes, None] = {}
+        self._last_id = 0
+        self._ticked = clock()
+        self._dirty: list[RemotePeer] = []
+        self._stalled: list[RemotePeer] = []
+
+    def bind(self, address: str) -> str:
+        """Listens at `tcp://host:port`; once.
+
+        Returns:
+            The address with the port that was chosen, where it said 0.
+
+        Raises:
+            ConfigError: nothing protects an address that other machines can reach.
+            OSError: the address is taken or not ours.
+        """
+        socket = self._context.socket(
+            zmq.ROUTER, send_high_water=_HIGH_WATER, receive_high_water=_HIGH_WATER
+        )
+        # Without it what is for a peer that is gone, or too slow, vanishes without an error.
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        # A peer whose link broke comes back under the same routing id before we know that the old
+        # link is dead; without this its new link would be ignored.
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        try:
+            bound = self._context.bind(socket, address)
+        except BaseException:
+            socket.close(linger=0)
+            raise
+        self._socket = socket
+        self._drain = Drain(socket, self._burst)
+        return bound
+
+    def reply(self, peer: RemotePeer, request_id: int, body: bytes) -> bool:
+        """Answers a Request (the body for the client) or a Call (`envelope.pack` of its result).
+
+        Returns:
+            Whether it was queued: not if that life is lost or its pipe is full.
+        """
+        if len(body) > self._limits.queue_bytes // 2:
+            return self.fail(peer, request_id, 500, "the answer is too large")
+        return self._tell(peer, Reply(request_id, body))
+
+    def fail(
+        self, peer: RemotePeer, request_id: int, code: int, message: str, **fields: Any
+    ) -> bool:
+        """Answers a Request or a Call with an error."""
+        return self._tell(peer, failure(request_id, code, message, fields))
+
+    async def call(
+        self,
+        peer: RemotePeer,
+        method: str,
+        args: object,
+        budget: float,
+        origin: bytes = b"",
+        idempotent: bool = False,
+    ) -> Any:
+        """Calls a method of a server that is connected to us and waits for its result.
+
+        Args:
+            peer: a life of it.
+            method: its name there.
+            args: anything msgpack can hold.
+            budget: seconds until it fails.
+            origin: the context of the request in which it is made, opaque here.
+            idempotent: calling it twice does no harm, so it is sent again after a lost link.
+
+        Raises:
+            RequestError: it failed, there or on the way: Unavailable, TimedOut, ...
+            TypeError: `args` cannot be packed.
+        """
+        if not peer.alive:
+            raise Unavailable(f"lost {peer.server_id}")
+        self._last_id += 1
+        question = Question(self._last_id, method, args, budget, origin)
+        question.put(peer.pipe, self._clock() + budget, idempotent=idempotent)
+        self._mark(peer)
+        return await question.result(peer.pipe)
+
+    def cast(self, peer: RemotePeer, method: str, args: object) -> bool:
+        """Tells a peer something, best effort.
+
+        Returns:
+            Whether it was queued: not if that life is lost or its pipe is full.
+
+        Raises:
+            TypeError: `args` cannot be packed.
+        """
+        return self._tell(peer, Cast(method, pack(args)))
+
+    def tick(self, now: float) -> None:
+        """Fails what is overdue, finds peers that are gone or have gone silent.
+
+        To be called about every 100 ms. A gap of more than an interval since the last call counts
+        as our own sleep (a stopped process, a busy loop) and is not held against the peers.
+        """
+        interval = self._limits.liveness_interval
+        asleep = max(0.0, now - self._ticked - interval)
+        self._ticked = now
+        for peer in list(self.peers.values()):
+            peer.heard += asleep
+            peer.pipe.expire(now, up=True)
+            silence = now - peer.heard
+            if silence > self._limits.liveness:
+                self._lose(peer, "silent")
+            elif silence > 1.5 * interval and now - peer.probed >= interval:
+                # It should have pinged. Writing shows at once if libzmq has no link to it.
+                peer.probed = now
+                peer.pipe.tell(Ping(self.generation))
+            if peer.pipe.waiting:
+                self._mark(peer)
+        self._stalled.clear()
+
+    def close(self) -> None:
+        """Writes what waits if it can be written at once, then closes. Idempotent."""
+        if self._socket is None or self._drain is None:
+            return
+        self._flush()
+        self._drain.close()
+        self._socket.close()
+        self._socket = self._drain = None
+        for peer in list(self.peers.values()):
+            self._remove(peer)
+
+    def _tell(self, peer: RemotePeer, envelope: Envelope) -> bool:
+        if not peer.alive:
+            self.undelivered += 1
+            return False
+        queued = peer.pipe.tell(envelope)
+        if not peer.dirty:
+            self._mark(peer)
+        return queued
+
+    def _mark(self, peer: RemotePeer) -> None:
+        """The peer's pipe is flushed in the next turn of the loop."""
+        if peer.dirty or not peer.alive:
+            return
+        peer.dirty = True
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.append(peer)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        now = self._clock()
+        for peer in dirty:
+            peer.dirty = False
+            if peer.alive:
+                self._flush_peer(peer, now)
+        if self._drain is not None:
+            self._drain.check()
+
+    def _flush_peer(self, peer: RemotePeer, now: float) -> None:
+        try:
+            if not peer.pipe.flush(partial(self._write, peer.identity), now):
+                self._stalled.append(peer)
+        except _UnreachableError:
+            self.unreachable += 1
+            self._lose(peer, "no link")
+
+    def _write(self, identity: bytes, message: bytes) -> bool:
+        """False when that peer reads too slowly."""
+        socket = self._socket
+        if socket is None:
+            return False
+        try:
+            socket.send(identity, _NOBLOCK_MORE)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno == errno.EHOSTUNREACH:
+                raise _UnreachableError from error
+            raise
+        # Never blocks: libzmq has found room for the whole message when it took the routing id.
+        socket.send(message, _NOBLOCK)
+        return True
+
+    def _burst(self, budget: int) -> bool:
+        while budget > 0:
+            socket = self._socket
+            if socket is None:
+                return False  # a handler closed us
+            try:
+                identity = socket.recv(_NOBLOCK)
+            except zmq.Again:
+                self._wake_stalled()
+                return False
+            message = socket.recv(_NOBLOCK)
+            # A peer that sends several frames must not make us take its third for a routing id.
+            if socket.getsockopt(_RCVMORE):
+                self._skip_frames(socket)
+                self.refusals.refuse("several frames", identity)
+                budget -= 1
+            else:
+                budget -= 1 + self._on_message(identity, message)
+        return True
+
+    def _skip_frames(self, socket: zmq.Socket[bytes]) -> None:
+        while socket.getsockopt(_RCVMORE):
+            socket.recv(_NOBLOCK)
+
+    def _wake_stalled(self) -> None:
+        """libzmq reported something: perhaps that a slow peer takes more."""
+        stalled, self._stalled = self._stalled, []
+        for peer in stalled:
+            self._mark(peer)
+
+    def _on_message(self, identity: bytes, message: bytes) -> int:
+        """Handles a batch; returns how many envelopes it had."""
+        try:
+            envelopes = decode(message)
+        except ClusterError as error:
+            envelopes, unreadable = decode_readable(message)
+            self.refusals.refuse("unreadable", identity, error, unreadable)
+        if not envelopes:
+            return 0
+        peer = self._by_identity.get(identity)
+        if peer is None:
+            peer = self._admit(identity, envelopes)
+            if peer is None:
+                return len(envelopes)
+        peer.heard = self._clock()
+        on_request = self._handlers.on_request
+        for envelope in envelopes:
+            if not peer.alive:
+                self.refusals.refuse("lost life", identity)
+            elif type(envelope) is Request:
+                # One handler's fault must not keep the other requests of the batch from theirs.
+                try:
+                    on_request(peer, envelope)
+                except Exception:
+                    logger.exception("request %d of %r failed", envelope.id, peer)
+                    self.fail(peer, envelope.id, 500, "internal error")
+            elif type(envelope) is Reply or type(envelope) is Failure:
+                peer.pipe.answer(envelope)
+            else:
+                self._take(peer, envelope)
+        return len(envelopes)
+
+    def _take(self, peer: RemotePeer, envelope: Envelope) -> None:
+        match envelope:
+            case Call():
+                if not self._guard(self._handlers.on_call, peer, envelope):
+                    self.fail(peer, envelope.id, 500, "internal error")
+            case Cast():
+                self._guard(self._handlers.on_cast, peer, envelope)
+            case Ping():
+                self._hear_generation(peer, envelope.generation)
+                self._tell(peer, Pong(self.generation))
+            case Pong():
+                self._hear_generation(peer, envelope.generation)
+            case Hello():
+                self._take_hello(peer, envelope)
+            case _:
+                self.refusals.refuse("misplaced", peer.identity, type(envelope).__name__)
+
+    def _admit(self, identity: bytes, envelopes: list[Envelope]) -> RemotePeer | None:
+        """The peer that says Hello in the first of these envelopes; None if it may not."""
+        hello = envelopes[0]
+        if identity in self._replaced:
+            self.refusals.refuse("replaced life", identity, count=len(envelopes))
+            return None
+        if not isinstance(hello, Hello):
+            self.refusals.refuse("no Hello", identity, count=len(envelopes))
+            self._answer_stranger(identity)
+            return None
+        if identity != routing_id(hello.server_id, hello.incarnation):
+            self.refusals.refuse("false name", identity, hello.server_id, len(envelopes))
+            return None
+        if hello.protocol != PROTOCOL:
+            self.refusals.refuse("other protocol", identity, hello.protocol, len(envelopes))
+            return None
+        older = self.peers.get(hello.server_id)
+        if older is None and len(self.peers) >= self._limits.peers:
+            self.refusals.refuse("too many peers", identity, count=len(envelopes))
+            return None
+        if older is not None:
+            self._replace(older)
+        pipe = Pipe(hello.server_id, self._limits)
+        peer = RemotePeer(identity, hello, pipe, self._clock())
+        self._by_identity[identity] = self.peers[hello.server_id] = peer
+        logger.info("link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
+        return peer
+
+    def _take_hello(self, peer: RemotePeer, hello: Hello) -> None:
+        """The first envelope of a life, or of a new link of it."""
+        if peer.identity != routing_id(hello.server_id, hello.incarnation):
+            self.refusals.refuse("false name", peer.identity, hello.server_id)
+            return
+        peer.generation = hello.generation
+        peer.pipe.tell(self._local.welcome(self.generation))
+        peer.pipe.relink(self._clock(), same_life=True)
+        self._mark(peer)
+        self._guard(self._handlers.on_up, peer)
+
+    def _answer_stranger(self, identity: bytes) -> None:
+        try:
+            self._write(identity, _STRANGER)
+        except _UnreachableError:
+            self.unreachable += 1
+
+    def _replace(self, older: RemotePeer) -> None:
+        self._replaced[older.identity] = None
+        if len(self._replaced) > self._limits.peers:
+            del self._replaced[next(iter(self._replaced))]
+        self._lose(older, "restarted")
+
+    def _lose(self, peer: RemotePeer, why: str) -> None:
+        if not peer.alive:
+            return
+        self._remove(peer)
+        logger.info("link lost: %s (%s)", peer.server_id, why)
+        self._guard(self._handlers.on_lost, peer)
+
+    def _remove(self, peer: RemotePeer) -> None:
+        peer.alive = False
+        del self._by_identity[peer.identity]
+        if self.peers.get(peer.server_id) is peer:
+            del self.peers[peer.server_id]
+        peer.pipe.abandon()
+
+    def _hear_generation(self, peer: RemotePeer, generation: int) -> None:
+        if generation != peer.generation:
+            peer.generation = generation
+            self._guard(self._handlers.on_generation, peer, generation)
+
+    def _guard(self, handler: Callable[..., None], *args: object) -> bool:
+        """One handler's fault must not end the reading. Returns whether it went well."""
+        try:
+            handler(*args)
+        except Exception:
+            logger.exception("handler failed for %r", args[0])
+            return False
+        return True
+
+
+class _UnreachableError(Exception):
+    """libzmq has no link to that peer (EHOSTUNREACH)."""

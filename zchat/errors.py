@@ -1,0 +1,90 @@
+"""Every error zchat raises on purpose.
+
+    ZchatError
+     ├── ConfigError            servers.json or settings.toml; names file, key and line
+     ├── ProtocolError          bytes that break the client wire
+     ├── ClusterError           a peer sent an envelope this version cannot read
+     └── RequestError           what a request is answered with: {code, error, ...}
+          ├── BadRequest        400   a field is missing or wrong
+          ├── Unavailable       503   the server meant is unreachable or busy; try again
+          └── TimedOut          504   no answer within the deadline; the outcome is unknown
+
+An exception that is none of these is answered with `{code: 500, error: "internal error"}` and its
+traceback goes to the log: see `framework/dispatcher.py`, the only place that maps errors to codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ZchatError(Exception):
+    """Base of all errors raised by zchat on purpose."""
+
+
+class ConfigError(ZchatError):
+    """A configuration file is wrong. The text names file, key and, where known, the line."""
+
+
+class ProtocolError(ZchatError):
+    """Received bytes break the client wire; the connection they came on is closed."""
+
+
+class ClusterError(ZchatError):
+    """A message between servers cannot be read; it is dropped and counted."""
+
+
+class RequestError(ZchatError):
+    """A request fails and the client is told so.
+
+    Args:
+        message: what the client reads in `error`.
+        code: the answer's `code`.
+        fields: further members of the answer, such as `path` or `retry`.
+    """
+
+    code = 500
+    _by_code: ClassVar[dict[int, type[RequestError]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls._by_code.setdefault(cls.code, cls)
+
+    def __init__(self, message: str, *, code: int | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        self.fields = fields
+
+    @classmethod
+    def of(cls, code: int, message: str, fields: dict[str, Any]) -> RequestError:
+        """The error that another server raised, as the class that has its code."""
+        known = cls._by_code.get(code)
+        if known is not None and code != RequestError.code:
+            return known(message, **fields)
+        return RequestError(message, code=code, **fields)
+
+    def body(self) -> dict[str, Any]:
+        """The answer that the client gets."""
+        return {"code": self.code, "error": self.message, **self.fields}
+
+
+class BadRequest(RequestError):
+    """A field is missing or wrong; `path` names it where it is known."""
+
+    code = 400
+
+
+class Unavailable(RequestError):
+    """The server meant is unreachable or its queue is full; nothing was done, try again."""
+
+    code = 503
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message, **{"retry": True, **fields})
+
+
+class TimedOut(RequestError):
+    """No answer came within the deadline; whether the work was done is unknown."""
+
+    code = 504

@@ -1,0 +1,1 @@
+"""What an application author meets: the application, its handlers, remotes and channels."""

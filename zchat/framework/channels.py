@@ -1,0 +1,174 @@
+"""`app.channels`: rooms, usable on any server.
+
+At the owner a call is a function call; elsewhere it travels to the owner. When a channel moves
+while a call is under way, the call follows it until its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.framework.channel_host import MOVED, ChannelHost, Joined, request_of
+from zchat.protocol.body import dumps
+from zchat.rooms.presence import SessionRef
+from zchat.rooms.ring import Ring
+from zchat.rooms.stream import RESERVED, StreamPosition
+
+_PAUSE = 0.05
+_MAX_NAME = 200
+
+
+class HasRef(Protocol):
+    """A session, or its name in the cluster."""
+
+    @property
+    def ref(self) -> SessionRef: ...
+
+
+Call = Callable[[str, str, Sequence[Any], float], Awaitable[Any]]
+"""(server id, method, args, timeout) -> result"""
+
+
+class Channel:
+    """One room. Cheap to make; nothing happens before a method is called."""
+
+    __slots__ = ("_channels", "name")
+
+    def __init__(self, name: str, channels: Channels) -> None:
+        self.name = name
+        self._channels = channels
+
+    async def add(
+        self, uid: str, session: HasRef | SessionRef, *, exclusive: bool = False
+    ) -> list[str]:
+        """Make a session a member; from then on it gets what is published, in order.
+
+        Args:
+            uid: who the member is; several sessions of a uid are one member.
+            session: a session of any frontend, or its `ref`.
+            exclusive: refuse when another live session has this uid here.
+
+        Returns:
+            The uids of all members, the new one included, in joining order.
+
+        Raises:
+            AlreadyMember: see `exclusive`.
+            Unavailable, TimedOut: the join did not happen.
+        """
+        ref = _ref(session)
+        raw = await self._call("join", uid, ref, exclusive, request_of(ref))
+        return msgspec.convert(raw, Joined).members
+
+    async def leave(self, uid: str, session: HasRef | SessionRef) -> None:
+        """Take a session out. Not being in is no error."""
+        await self._call("leave", uid, _ref(session))
+
+    async def members(self) -> list[str]:
+        """The uids of all members in joining order."""
+        return msgspec.convert(await self._call("members"), list[str])
+
+    async def publish(
+        self,
+        route: str,
+        body: dict[str, Any],
+        *,
+        uid: str = "",
+        cid: str = "",
+        to: Iterable[str] | None = None,
+    ) -> StreamPosition:
+        """Send to the members, in one order for all; returns when it is journalled.
+
+        Args:
+            route: the push that clients get.
+            body: its body. zchat adds `epoch`, `offset`, `id` and `ts`.
+            uid: who sends it.
+            cid: the sender's own id for it; clients get it back as `id`.
+            to: the uids it is for; None means all members.
+
+        Returns:
+            Its place in the channel.
+
+        Raises:
+            ValueError: the body has a member that zchat adds.
+            Unavailable, TimedOut: it may not have been published.
+        """
+        if not RESERVED.isdisjoint(body):
+            raise ValueError(f"zchat itself adds {sorted(RESERVED & body.keys())} to bodies")
+        audience = None if to is None else list(to)
+        raw = await self._call("publish", route, dumps(body), uid, cid, audience)
+        return msgspec.convert(raw, StreamPosition)
+
+    async def _call(self, method: str, *args: Any) -> Any:
+        return await self._channels.call(self.name, method, args)
+
+
+class Channels:
+    """The author's way to channels.
+
+    Args:
+        server_id: this server.
+        host: the channels owned here; None on servers that own none.
+        ring: the ring of now.
+        call: reaches other servers.
+        timeout: seconds that a call may take, following moves included.
+    """
+
+    def __init__(
+        self,
+        server_id: str,
+        host: ChannelHost | None,
+        ring: Callable[[], Ring],
+        call: Call,
+        timeout: float,
+    ) -> None:
+        self._server_id = server_id
+        self._host = host
+        self._ring = ring
+        self._remote = call
+        self._timeout = timeout
+
+    def get(self, name: str) -> Channel:
+        """The channel of that name; it need not exist yet.
+
+        Raises:
+            ValueError: the name is empty, longer than 200 characters, or has a NUL.
+        """
+        if not 0 < len(name) <= _MAX_NAME or "\0" in name:
+            raise ValueError(f"channel name {name[:50]!r}: expected 1 to {_MAX_NAME} characters")
+        return Channel(name, self)
+
+    def owner(self, name: str) -> str | None:
+        """The id of the server that owns the channel now."""
+        return self._ring().owner(name)
+
+    async def call(self, name: str, method: str, args: Sequence[Any]) -> Any:
+        """Run a method of the channel at its owner, wherever that is by then."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimedOut(f"channel {name} did not settle in time")
+            try:
+                return await self._at_owner(name, method, args, left)
+            except RequestError as error:
+                if error.code != MOVED:
+                    raise
+            await asyncio.sleep(_PAUSE)
+
+    async def _at_owner(self, name: str, method: str, args: Sequence[Any], left: float) -> Any:
+        owner = self.owner(name)
+        if owner is None:
+            raise Unavailable("no server owns channels now")
+        if owner == self._server_id and self._host is not None:
+            return await getattr(self._host, method)(name, *args)
+        return await self._remote(owner, f"channel.{method}", (name, *args), left)
+
+
+def _ref(session: HasRef | SessionRef) -> SessionRef:
+    return session if isinstance(session, SessionRef) else session.ref

@@ -1,0 +1,254 @@
+"""The part of a server that clients connect to, tied together: sockets, sessions, hub, forwarder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zchat.cluster.subscriber import Subscriber, SubscriberHandlers
+from zchat.config.settings import Settings
+from zchat.config.topology import Server
+from zchat.errors import RequestError
+from zchat.framework.backend_session import BackendSession
+from zchat.framework.dispatcher import Dispatcher
+from zchat.framework.methods import Methods
+from zchat.framework.node import Node
+from zchat.frontend.acceptor import Acceptor
+from zchat.frontend.connection import Connection, Connections
+from zchat.frontend.descriptors import capacity, raise_limit
+from zchat.frontend.disconnect import Disconnect
+from zchat.frontend.forwarder import Finish, Forwarder, Pick
+from zchat.frontend.hub import Hub, LocalChannel
+from zchat.frontend.resync import Resync
+from zchat.frontend.session import Membership, Session, SessionTable
+from zchat.protocol.handshake import ServerHandshake
+from zchat.protocol.message import Message
+from zchat.rooms.ring import Ring
+from zchat.rooms.stream import StreamPosition
+
+
+class FrontendPart:
+    """Makes a server a frontend.
+
+    Args:
+        node: its links.
+        methods: where it offers what owners and backends order.
+        dispatcher: handlers of this server's type.
+        handshake: how clients are let in.
+        pick: chooses servers for requests of other types.
+        retried: routes whose handlers may run twice.
+        ring: the ring of now.
+        settings: of the cluster.
+        health: what /healthz answers.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        methods: Methods,
+        dispatcher: Dispatcher,
+        handshake: ServerHandshake,
+        pick: Pick,
+        retried: frozenset[str],
+        ring: Callable[[], Ring],
+        settings: Settings,
+        health: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._node = node
+        self._dispatcher = dispatcher
+        self._ring = ring
+        self._settings = settings
+        server = node.server
+        self.sessions = SessionTable(server.id, node.incarnation)
+        handlers = SubscriberHandlers(
+            on_message=lambda topic, payload: self.hub.on_frame(topic, payload),
+            on_link=lambda owner: self.hub.repeat_tokens(owner),
+        )
+        self._subscriber = Subscriber(node.context, handlers)
+        self.hub = Hub(
+            self._subscriber,
+            self._fetch,
+            self._lost,
+            hold_limit=settings.limits.outbox_bytes,
+        )
+        self.resync = Resync(self.hub, self.sessions, node.call, lambda name: ring().owner(name))
+        self.forwarder = Forwarder(
+            server.type,
+            node.client,
+            pick,
+            self._local,
+            self.hub,
+            deadline=settings.cluster.request_deadline,
+            limit=settings.limits.requests_in_flight,
+            retried=retried,
+        )
+        self.connections = Connections(
+            handshake,
+            settings.client,
+            settings.limits,
+            capacity=capacity(raise_limit(), server.max_connections or settings.limits.connections),
+            on_open=self._on_open,
+            on_message=self._on_message,
+            on_close=self._on_close,
+        )
+        self._acceptor = Acceptor(
+            server.id,
+            self.connections,
+            health=health,
+            origins=settings.client.allowed_origins,
+        )
+        self._owners: frozenset[str] = frozenset()
+        self._offer(methods)
+
+    def start(self) -> None:
+        """Listen for clients.
+
+        Raises:
+            ConfigError: the port is taken.
+        """
+        port = self._node.server.client_port
+        assert port is not None, "a frontend has a port for clients"
+        self._acceptor.bind(self._settings.client.listen, port)
+
+    def follow(self, owners: tuple[Server, ...]) -> None:
+        """Subscribe at these owners, and at no others."""
+        wanted = frozenset(server.id for server in owners)
+        for server_id in self._owners - wanted:
+            self._subscriber.disconnect(server_id)
+            self.resync.forget(server_id)
+        for server in owners:
+            self._subscriber.connect(server.id, server.pub_address, self._node.key_of(server.id))
+        self._owners = wanted
+
+    def owner_up(self, owner: str, restarted: bool) -> None:
+        """An owner answers: tell it of its members here."""
+        if owner in self._ring().workers:
+            self.resync.announce(owner, restarted=restarted)
+
+    def ring_changed(self, ring: Ring) -> None:
+        """Channels may have new owners: tell each of its members here."""
+        for owner in ring.workers:
+            if self._node.is_up(owner):
+                self.resync.announce(owner)
+
+    def tick(self, now: float) -> None:
+        """Do what is due; call it about every 100 ms."""
+        self.connections.tick(now)
+
+    def status(self) -> dict[str, Any]:
+        """What `zchat status` shows of this part."""
+        return {
+            "connections": len(self.connections.sockets),
+            "sessions": len(self.sessions),
+            "channels": len(self.hub.channels),
+            "deliveries": self.hub.counters["deliveries"],
+        }
+
+    async def stop(self, seconds: float) -> None:
+        """Stop accepting, tell clients to move, and let go. Idempotent."""
+        await self._acceptor.stop(seconds=seconds)
+        await self.resync.close()
+        self._subscriber.close()
+
+    # What clients do
+
+    def _on_open(self, connection: Connection) -> None:
+        connection.session = self.sessions.open(connection)
+
+    def _on_message(self, connection: Connection, message: Message) -> None:
+        self.forwarder.take(connection.session, message)
+
+    def _on_close(self, connection: Connection, disconnect: Disconnect) -> None:
+        session: Session = connection.session
+        self.sessions.close(session)
+        self.hub.closed(session)
+
+    def _local(self, session: Session, message: Message, finish: Finish) -> None:
+        self._node.spawn(self._run(session, message, finish), message.route)
+
+    async def _run(self, session: Session, message: Message, finish: Finish) -> None:
+        view = BackendSession(session.snapshot(), self._node.call)
+        budget = self._settings.cluster.request_deadline
+        finish(await self._dispatcher.answer(message.route, view, message.body, message.id, budget))
+
+    # What owners and backends order
+
+    def _offer(self, methods: Methods) -> None:
+        methods.add_cast("hub.join", self._join)
+        methods.add_cast("hub.joined", self._joined)
+        methods.add_cast("hub.leave", self._leave)
+        methods.add_cast("hub.evict", self._evict)
+        methods.add("session.push", self._push)
+        methods.add("session.bind", self._bind)
+        methods.add("session.unbind", self._unbind)
+        methods.add("session.kick", self._kick)
+
+    def _join(
+        self, session: int, channel: str, uid: str, owner: str, token: bytes, request: int
+    ) -> None:
+        known = self.sessions.get(session)
+        if known is None:
+            self._node.cast(owner, "channel.lost", (channel, uid, self._ref(session)))
+            return
+        self.hub.join(known, channel, uid, owner, token, request)
+
+    def _joined(
+        self,
+        session: int,
+        channel: str,
+        uid: str,
+        owner: str,
+        epoch: str,
+        offset: int,
+        version: int,
+        since: float,
+        exclusive: bool,
+    ) -> None:
+        known = self.sessions.get(session)
+        position = StreamPosition(epoch, offset)
+        if known is None or not self.hub.joined(
+            known, channel, owner, position, version, since, exclusive
+        ):
+            self._node.cast(owner, "channel.lost", (channel, uid, self._ref(session)))
+
+    def _leave(self, session: int, channel: str) -> None:
+        known = self.sessions.get(session)
+        if known is not None:
+            self.hub.leave(known, channel)
+
+    def _evict(self, session: int, channel: str) -> None:
+        """Two sessions had one name in a room that changed owners, and this is the younger."""
+        known = self.sessions.get(session)
+        if known is not None:
+            self.hub.leave(known, channel)
+            known.connection.kick(f"somebody else has your name in {channel}")
+
+    def _session(self, session: int) -> Session:
+        known = self.sessions.get(session)
+        if known is None:
+            raise RequestError(f"session {session} is gone")
+        return known
+
+    async def _push(self, session: int, settings: dict[str, Any]) -> None:
+        self._session(session).push(settings)
+
+    async def _bind(self, session: int, uid: str) -> None:
+        self._session(session).bind(uid)
+
+    async def _unbind(self, session: int, uid: str) -> None:
+        self._session(session).unbind(uid)
+
+    async def _kick(self, session: int, reason: str) -> None:
+        self._session(session).connection.kick(reason)
+
+    # What the hub needs of others
+
+    def _fetch(self, local: LocalChannel) -> None:
+        self.resync.fetch(local)
+
+    def _lost(self, membership: Membership, owner: str) -> None:
+        args = (membership.channel, membership.uid, self._ref(membership.session.id))
+        self._node.cast(owner, "channel.lost", args)
+
+    def _ref(self, session: int) -> tuple[str, str, int]:
+        return (self._node.server.id, self._node.incarnation, session)

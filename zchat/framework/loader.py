@@ -1,0 +1,104 @@
+"""Finds an application's handlers and remotes by their files; runs once, at start.
+
+    servers/<server type>/handler/<name>_handler.py    class <Name>Handler    routes for clients
+    servers/<server type>/remote/<name>_remote.py      class <Name>Remote     calls for servers
+
+Every public `async def` that the class itself defines is callable, under the names that Pomelo
+gives them: `entry_handler.py` and `def query_entry` make `<type>.entryHandler.queryEntry`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from zchat.errors import ConfigError
+from zchat.naming import camel, pascal
+from zchat.route import Route
+
+Kind = Literal["handler", "remote"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One callable method and where it stands."""
+
+    route: Route
+    cls: type
+    method: str
+    path: Path
+    line: int
+
+
+def load(root: Path, package: str, kind: Kind, server_type: str | None = None) -> list[Found]:
+    """All methods of one kind below `root/servers`, in the order of their routes.
+
+    Args:
+        root: the application's folder.
+        package: the import name under which its modules are known.
+        server_type: only this type's; all types when None.
+
+    Raises:
+        ConfigError: two methods share a route, a public method is no coroutine, or a file has no
+            class of its name. Both places are named.
+    """
+    found: dict[str, Found] = {}
+    for path in sorted((root / "servers").glob(f"{server_type or '*'}/{kind}/*.py")):
+        if path.name.startswith("_"):
+            continue
+        for entry in _methods(_class(_import(path, root, package), path), path):
+            other = found.setdefault(str(entry.route), entry)
+            if other is not entry:
+                raise ConfigError(f"{entry.route} is in {_place(other)} and in {_place(entry)}")
+    return [found[route] for route in sorted(found)]
+
+
+def _import(path: Path, root: Path, package: str) -> ModuleType:
+    name = ".".join((package, *path.relative_to(root).with_suffix("").parts))
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _class(module: ModuleType, path: Path) -> type:
+    name = pascal(path.stem)
+    cls = getattr(module, name, None)
+    if not inspect.isclass(cls):
+        raise ConfigError(f"{path}: expected a class named {name}")
+    return cls
+
+
+def _methods(cls: type, path: Path) -> Iterator[Found]:
+    server_type, handler = path.parent.parent.name, camel(path.stem)
+    for name, value in vars(cls).items():
+        if name.startswith("_") or not _is_method(value):
+            continue
+        function: Any = inspect.unwrap(value)
+        line = function.__code__.co_firstlineno
+        if not inspect.iscoroutinefunction(function):
+            raise ConfigError(f"{path}:{line}: {cls.__name__}.{name} must be `async def`")
+        yield Found(Route(server_type, handler, camel(name)), cls, name, path, line)
+
+
+def _is_method(value: object) -> bool:
+    return inspect.isfunction(value)
+
+
+def _place(found: Found) -> str:
+    return f"{found.path}:{found.line}"

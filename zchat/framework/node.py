@@ -1,0 +1,271 @@
+"""A server among its peers: its links, and calls and casts to any server by id.
+
+Frontends keep a DEALER to every backend, owners of channels one to each other, and watchers one to
+those they watch; other links are made when they are first used. What a backend has to say to a
+frontend goes back on the frontend's own link, so it stays in order with the answers there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zchat.cluster.context import Context
+from zchat.cluster.curve import load_public_key
+from zchat.cluster.envelope import Call, Cast, Request
+from zchat.cluster.identity import LocalServer
+from zchat.cluster.limits import Limits
+from zchat.cluster.rpc_client import ClientHandlers, Peer, PeerState, RpcClient
+from zchat.cluster.rpc_server import RemotePeer, RpcServer, ServerHandlers
+from zchat.config.topology import Server, Topology
+from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.framework.context import current, decode_origin, encode_origin
+from zchat.framework.methods import Methods, decode, encode
+
+logger = logging.getLogger("zchat.cluster")
+
+
+def _nothing(*_: Any) -> None:
+    """The event is of no interest."""
+
+
+@dataclass(slots=True)
+class NodeEvents:
+    """What the parts of a server hear from its links."""
+
+    peer_up: Callable[[str, bool], None] = _nothing
+    """(server id, whether it is another process than before): it answers now."""
+
+    peer_lost: Callable[[str], None] = _nothing
+    frontend_lost: Callable[[str, str], None] = _nothing
+    """(server id, incarnation): that life of a server that used us has ended."""
+
+    request: Callable[[RemotePeer, Request], None] = _nothing
+
+
+class Node:
+    """One server's links.
+
+    Args:
+        server: this server.
+        incarnation: this life of it.
+        context: ZeroMQ, with this server's keys.
+        methods: what others may call here.
+        events: who hears what.
+        limits: of queues and silence.
+        deadline: seconds that a call may take unless it says otherwise.
+        keys: folder with the other servers' public keys; None without CURVE.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        incarnation: str,
+        context: Context,
+        methods: Methods,
+        events: NodeEvents,
+        limits: Limits,
+        deadline: float,
+        keys: Path | None = None,
+    ) -> None:
+        self.server = server
+        self.incarnation = incarnation
+        self.context = context
+        self.topology = Topology("", ())
+        self._methods = methods
+        self._events = events
+        self._deadline = deadline
+        self._keys = keys
+        self._lives: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        local = LocalServer(server.id, server.type, incarnation)
+        self.client = RpcClient(context, local, self._client_handlers(), limits)
+        self.rpc_server = RpcServer(context, local, self._server_handlers(), limits)
+
+    def bind(self) -> None:
+        """Listen for other servers.
+
+        Raises:
+            OSError: the address is taken.
+            ConfigError: the address is open to strangers.
+        """
+        self.rpc_server.bind(self.server.router_address)
+
+    def follow(self, topology: Topology, wanted: Sequence[Server]) -> None:
+        """servers.json was read: keep links to `wanted`, and let go of who is not listed."""
+        self.topology = topology
+        for server_id in list(self.client.peers):
+            if server_id not in topology:
+                self.client.disconnect(server_id)
+                self._lives.pop(server_id, None)
+        for server in wanted:
+            self._connect(server)
+
+    def key_of(self, server_id: str) -> bytes | None:
+        """The public key of a server; None without CURVE.
+
+        Raises:
+            ConfigError: its key file is missing or broken.
+        """
+        return load_public_key(self._keys / f"{server_id}.key") if self._keys else None
+
+    def is_up(self, server_id: str) -> bool:
+        """Whether that server answers us now; only known of servers we keep a link to."""
+        peer = self.client.peers.get(server_id)
+        return server_id == self.server.id or (peer is not None and peer.state is PeerState.UP)
+
+    async def call(
+        self,
+        server_id: str,
+        method: str,
+        args: Sequence[Any],
+        timeout: float | None = None,
+        *,
+        idempotent: bool = False,
+    ) -> Any:
+        """Call a method of a server, this one included.
+
+        Args:
+            timeout: seconds; the settings' request deadline when None.
+            idempotent: send it again by itself when the server died under it.
+
+        Raises:
+            RequestError: what the method raised.
+            Unavailable: the server is not listed, or could not be reached in time.
+            TimedOut: no answer in time; it may have been done.
+        """
+        budget = self._deadline if timeout is None else timeout
+        if server_id == self.server.id:
+            return decode(await _in_time(self._methods.invoke(method, encode(args)), budget))
+        origin = encode_origin(current.get())
+        link = self._link(server_id)
+        if isinstance(link, RemotePeer):
+            return await self.rpc_server.call(link, method, args, budget, origin, idempotent)
+        return await self.client.call(server_id, method, args, budget, origin, idempotent)
+
+    def cast(self, server_id: str, method: str, args: Sequence[Any]) -> bool:
+        """Tell a server something, without an answer; False when it cannot be told."""
+        if server_id == self.server.id:
+            self._methods.cast(method, encode(args))
+            return True
+        try:
+            link = self._link(server_id)
+        except Unavailable:
+            return False
+        if isinstance(link, RemotePeer):
+            return self.rpc_server.cast(link, method, args)
+        return self.client.cast(server_id, method, args)
+
+    def cast_to_life(
+        self, server_id: str, incarnation: str, method: str, args: Sequence[Any]
+    ) -> bool:
+        """Like `cast`, but only to that life of the server."""
+        if server_id == self.server.id:
+            return incarnation == self.incarnation and self.cast(server_id, method, args)
+        peer = self.rpc_server.peers.get(server_id)
+        if peer is None or peer.incarnation != incarnation:
+            return False
+        return self.rpc_server.cast(peer, method, args)
+
+    def tick(self, now: float) -> None:
+        """Do what is due; call it about every 100 ms."""
+        self.client.tick(now)
+        self.rpc_server.tick(now)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run work that nobody waits for; it is ended by `close`."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def busy(self) -> int:
+        """How many requests and calls run here now."""
+        return len(self._tasks)
+
+    async def close(self) -> None:
+        """End the work under way and close all links. Idempotent."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.client.close()
+        self.rpc_server.close()
+
+    def _link(self, server_id: str) -> RemotePeer | None:
+        """The link of a frontend that uses us; None means our own DEALER, made when needed."""
+        if server_id not in self.topology:
+            raise Unavailable(f"no server {server_id} in servers.json")
+        server = self.topology.get(server_id)
+        if server.frontend and not self.server.frontend:
+            peer = self.rpc_server.peers.get(server_id)
+            if peer is None:
+                raise Unavailable(f"{server_id} is not connected to {self.server.id}")
+            return peer
+        self._connect(server)
+        return None
+
+    def _connect(self, server: Server) -> None:
+        if server.id == self.server.id:
+            return
+        self.client.connect(server.id, server.router_address, self.key_of(server.id))
+
+    def _client_handlers(self) -> ClientHandlers:
+        def on_call(peer: Peer, call: Call) -> None:
+            self.spawn(self._answer(self.client, peer, call), call.method)
+
+        return ClientHandlers(
+            on_up=self._on_up,
+            on_lost=lambda peer: self._events.peer_lost(peer.server_id),
+            on_call=on_call,
+            on_cast=self._on_cast,
+        )
+
+    def _server_handlers(self) -> ServerHandlers:
+        def on_call(peer: RemotePeer, call: Call) -> None:
+            self.spawn(self._answer(self.rpc_server, peer, call), call.method)
+
+        def on_lost(peer: RemotePeer) -> None:
+            self._events.frontend_lost(peer.server_id, peer.incarnation)
+
+        return ServerHandlers(
+            on_request=lambda peer, request: self._events.request(peer, request),
+            on_call=on_call,
+            on_cast=self._on_cast,
+            on_lost=on_lost,
+        )
+
+    def _on_up(self, peer: Peer) -> None:
+        restarted = self._lives.get(peer.server_id) != peer.incarnation
+        self._lives[peer.server_id] = peer.incarnation
+        self._events.peer_up(peer.server_id, restarted)
+
+    def _on_cast(self, peer: Peer | RemotePeer, cast: Cast) -> None:
+        try:
+            self._methods.cast(cast.method, cast.args)
+        except RequestError as error:
+            logger.warning("from %s: %s", peer.server_id, error)
+
+    async def _answer(self, link: Any, peer: Any, call: Call) -> None:
+        """Run a call and answer it, whatever happens in it."""
+        current.set(decode_origin(call.origin))
+        try:
+            work = self._methods.invoke(call.method, call.args)
+            link.reply(peer, call.id, await _in_time(work, call.budget_ms / 1000))
+        except RequestError as error:
+            link.fail(peer, call.id, error.code, error.message, **error.fields)
+        except Exception:
+            logger.exception("%s from %s failed", call.method, peer.server_id)
+            link.fail(peer, call.id, 500, "internal error", server=self.server.id)
+
+
+async def _in_time(work: Coroutine[Any, Any, bytes], budget: float) -> bytes:
+    try:
+        async with asyncio.timeout(budget):
+            return await work
+    except TimeoutError:
+        raise TimedOut("not done in time") from None

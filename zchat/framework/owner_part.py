@@ -1,0 +1,77 @@
+"""The part of a server that owns channels: its XPUB, its host, and what others may call of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from zchat.cluster.publisher import Publisher
+from zchat.config.settings import Settings
+from zchat.framework.channel_host import ChannelHost
+from zchat.framework.methods import Methods
+from zchat.framework.node import Node
+from zchat.rooms.channel import Framer
+from zchat.rooms.ring import Ring
+from zchat.rooms.stores.memory import MemoryStore
+
+
+class OwnerPart:
+    """Makes a server an owner of channels.
+
+    Args:
+        node: its links.
+        methods: where it offers the channels' methods.
+        framer: builds what is published.
+        ring: the ring of now.
+        settings: of the cluster.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        methods: Methods,
+        framer: Framer,
+        ring: Callable[[], Ring],
+        settings: Settings,
+    ) -> None:
+        self._node = node
+        self._publisher = Publisher(node.context, lambda token: self.host.on_token(token))
+        self.host = ChannelHost(
+            server_id=node.server.id,
+            incarnation=node.incarnation,
+            ring=ring,
+            store=MemoryStore(lambda: secrets.token_hex(4), settings.rooms.history),
+            framer=framer,
+            publish=self._publisher.publish,
+            cast=node.cast_to_life,
+            grace=settings.rooms.grace,
+            join_timeout=settings.cluster.request_deadline,
+        )
+        for name in ("join", "leave", "members", "publish", "announce", "repair"):
+            methods.add(f"channel.{name}", getattr(self.host, name))
+        methods.add_cast("channel.lost", self.host.lost)
+
+    def start(self) -> None:
+        """Listen for subscribers.
+
+        Raises:
+            OSError: the address is taken.
+        """
+        self._publisher.bind(self._node.server.pub_address)
+        self.ring_changed()
+
+    def ring_changed(self) -> None:
+        """Another ring: see `ChannelHost.ring_changed`."""
+        self.host.ring_changed(self._announcers())
+
+    def status(self) -> dict[str, object]:
+        """What `zchat status` shows of this part."""
+        return {"channels": len(self.host.channels), "published": self.host.published}
+
+    async def stop(self) -> None:
+        """Finish and let go. Idempotent."""
+        await self.host.close()
+        self._publisher.close()
+
+    def _announcers(self) -> Sequence[str]:
+        return [server.id for server in self._node.topology.servers if server.takes_clients]

@@ -1,0 +1,322 @@
+"""One server of an application, running: its parts, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from zchat.cluster.context import Context
+from zchat.cluster.curve import Security, load_keys
+from zchat.cluster.envelope import NOTIFY, Request
+from zchat.cluster.limits import Limits
+from zchat.cluster.rpc_server import RemotePeer
+from zchat.config.servers import ServersFile
+from zchat.config.settings import Settings
+from zchat.config.topology import Server, Topology
+from zchat.framework.backend_session import BackendSession
+from zchat.framework.channels import Channels
+from zchat.framework.dispatcher import Dispatcher
+from zchat.framework.frontend_part import FrontendPart
+from zchat.framework.membership import Membership, owners
+from zchat.framework.methods import Methods
+from zchat.framework.node import Node, NodeEvents
+from zchat.framework.owner_part import OwnerPart
+from zchat.framework.remotes import PREFIX
+from zchat.frontend.session import decode_snapshot
+from zchat.protocol.dictionary import RouteDictionary
+from zchat.protocol.handshake import ServerHandshake
+from zchat.rooms.channel import Framer
+from zchat.rooms.ring import Ring
+
+if TYPE_CHECKING:
+    from zchat.framework.application import Application
+
+logger = logging.getLogger("zchat.admin")
+
+_TICK = 0.1
+_POLL = 0.5
+
+
+class Component(Protocol):
+    """A part of a server beside zchat's own."""
+
+    async def start(self) -> None:
+        """Begin to work; called when the server's own parts have started."""
+
+    async def stop(self) -> None:
+        """Let go. Called first of all parts; idempotent."""
+
+    def status(self) -> dict[str, Any]:
+        """What `zchat status` shows of it."""
+
+
+class Running:
+    """A server of `app`.
+
+    Args:
+        app: what it runs.
+        servers: servers.json.
+        server_id: which of its servers this is.
+        settings: of the cluster.
+        folder: the project's; paths in settings are relative to it.
+
+    Raises:
+        ConfigError: no such server, or the application is wrong.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        servers: ServersFile,
+        server_id: str,
+        settings: Settings,
+        folder: Path,
+    ) -> None:
+        self.servers = servers
+        self.server: Server = servers.topology.get(server_id)
+        self.settings = settings
+        self.started = time.monotonic()
+        self.components: list[Component] = []
+        """Parts beside zchat's own; add them before the start."""
+        self.methods = Methods()
+        self.app = app.at(self)
+        self._timers: list[asyncio.TimerHandle] = []
+        self._stopped = False
+        security = _security(self.server, settings, folder)
+        self._context = Context(security)
+        self.membership = Membership(app.channel_types, self._ring_changed)
+        self.node = Node(
+            self.server,
+            secrets.token_hex(8),
+            self._context,
+            self.methods,
+            NodeEvents(self._peer_up, self._peer_lost, self._frontend_lost, self._request),
+            _limits(settings),
+            settings.cluster.request_deadline,
+            folder / settings.cluster.keys if security.keys else None,
+        )
+        self._make_application()
+        self._make_parts()
+        self.methods.add("server.status", self.status)
+
+    # Parts
+
+    def _make_application(self) -> None:
+        """What the application brings: handlers, remotes, routes with codes."""
+        app, own = self.app, self.server.type
+        self.dispatcher = Dispatcher(app.handlers(own), app.instance)
+        for entry in app.remotes(own):
+            method = getattr(app.instance(entry.cls), entry.method)
+            self.methods.add(PREFIX + str(entry.route), method)
+        routes = [str(entry.route) for entry in app.handlers()]
+        self.dictionary = RouteDictionary(routes, ())
+
+    def _make_parts(self) -> None:
+        self.owner: OwnerPart | None = None
+        self.frontend: FrontendPart | None = None
+        framer = Framer(self.app.presence_pushes, self.dictionary)
+        topology = self.servers.topology
+        if self.server in owners(topology, self.app.channel_types):
+            self.owner = OwnerPart(self.node, self.methods, framer, self.ring, self.settings)
+        if self.server.takes_clients:
+            self.frontend = FrontendPart(
+                self.node,
+                self.methods,
+                self.dispatcher,
+                self._handshake(),
+                self.app.routers.pick,
+                self.app.retried_routes(),
+                self.ring,
+                self.settings,
+                self.health,
+            )
+        host = self.owner.host if self.owner else None
+        deadline = self.settings.cluster.request_deadline
+        self.channels = Channels(self.server.id, host, self.ring, self.node.call, deadline)
+
+    def _handshake(self) -> ServerHandshake:
+        return ServerHandshake(
+            heartbeat=round(self.settings.client.heartbeat),
+            dictionary=self.dictionary,
+            limit=self.settings.limits.message_bytes,
+        )
+
+    def ring(self) -> Ring:
+        """The ring of now."""
+        return self.membership.ring
+
+    # Start and stop
+
+    async def start(self) -> None:
+        """Start the parts, lower ones first; clients are let in last.
+
+        Raises:
+            ConfigError, OSError: an address cannot be bound; what was started is stopped.
+        """
+        try:
+            self.node.bind()
+            self._follow(self.servers.topology)
+            if self.owner:
+                self.owner.start()
+            self._every(_TICK, self._tick)
+            self._every(_POLL, self._poll)
+            if self.frontend:
+                self.frontend.start()
+            for component in self.components:
+                await component.start()
+        except BaseException:
+            await self.stop(0)
+            raise
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked at again
+        logger.info("%s is ready, pid %d", self.server.id, os.getpid())
+
+    async def stop(self, seconds: float | None = None) -> None:
+        """Stop the parts, clients first. Idempotent.
+
+        Args:
+            seconds: that seeing clients off may take; the settings' drain when None.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        drain = self.settings.cluster.drain if seconds is None else seconds
+        for component in reversed(self.components):
+            await component.stop()
+        if self.frontend:
+            await self.frontend.stop(drain)
+        await self._finish_work(drain)
+        for timer in self._timers:
+            timer.cancel()
+        await self.node.close()
+        if self.owner:
+            await self.owner.stop()
+        self._context.close()
+        logger.info("%s has stopped", self.server.id)
+
+    async def _finish_work(self, seconds: float) -> None:
+        """Let requests under way be answered."""
+        deadline = time.monotonic() + seconds
+        while self.node.busy and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
+    def _every(self, seconds: float, function: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        index = len(self._timers)
+
+        def run() -> None:
+            self._timers[index] = loop.call_later(seconds, run)
+            function()
+
+        self._timers.append(loop.call_later(seconds, run))
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.node.tick(now)
+        if self.owner:
+            self.owner.host.tick()
+        if self.frontend:
+            self.frontend.tick(now)
+
+    # servers.json and the links
+
+    def _poll(self) -> None:
+        changes = self.servers.poll()
+        if changes is not None:
+            logger.info(
+                "servers.json: added %s, removed %s, changed %s",
+                *(
+                    ", ".join(server.id for server in group) or "none"
+                    for group in (changes.added, changes.removed, changes.changed)
+                ),
+            )
+            self._follow(self.servers.topology)
+
+    def _follow(self, topology: Topology) -> None:
+        owning = owners(topology, self.app.channel_types)
+        backends = [server for server in topology.servers if not server.frontend]
+        wanted = backends if self.frontend else list(owning) if self.owner else []
+        for server_type in self.app.watched(self.server.type):
+            wanted += topology.of_type(server_type)
+        self.node.follow(topology, wanted)
+        if self.frontend:
+            self.frontend.follow(owning)
+        self.membership.follow(topology, self.server.id)
+
+    def _ring_changed(self, old: Ring, new: Ring) -> None:
+        logger.info("channels are owned by %s", ", ".join(sorted(new.workers)) or "nobody")
+        if self.owner:
+            self.owner.ring_changed()
+        if self.frontend:
+            self.frontend.ring_changed(new)
+
+    def _peer_up(self, server_id: str, restarted: bool) -> None:
+        self.membership.heard(server_id)
+        if self.frontend:
+            self.frontend.owner_up(server_id, restarted)
+
+    def _peer_lost(self, server_id: str) -> None:
+        logger.warning("%s does not answer", server_id)
+
+    def _frontend_lost(self, server_id: str, incarnation: str) -> None:
+        if self.owner:
+            self.owner.host.frontend_lost(server_id, incarnation)
+
+    def _request(self, peer: RemotePeer, request: Request) -> None:
+        self.node.spawn(self._answer(peer, request), request.route)
+
+    async def _answer(self, peer: RemotePeer, request: Request) -> None:
+        session = BackendSession(decode_snapshot(request.session), self.node.call)
+        budget = request.budget_ms / 1000
+        message = request.message_id
+        body = await self.dispatcher.answer(request.route, session, request.body, message, budget)
+        if not request.kind & NOTIFY:
+            self.node.rpc_server.reply(peer, request.id, body)
+
+    # For operators
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz answers."""
+        return {"status": "stopping" if self._stopped else "ok", "id": self.server.id}
+
+    async def status(self) -> dict[str, Any]:
+        """What `zchat status` shows of this server."""
+        parts = [self.owner, self.frontend, *self.components]
+        status: dict[str, Any] = {
+            "id": self.server.id,
+            "type": self.server.type,
+            "pid": os.getpid(),
+            "uptime": round(time.monotonic() - self.started, 1),
+            "queues": {
+                peer.server_id: peer.queued_bytes for peer in self.node.client.peers.values()
+            },
+            "busy": self.node.busy,
+        }
+        for part in parts:
+            if part is not None:
+                status.update(part.status())
+        return status
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        queue_bytes=settings.limits.peer_queue_bytes,
+        liveness_interval=settings.cluster.liveness_interval,
+        liveness_misses=settings.cluster.liveness_count,
+    )
+
+
+def _security(server: Server, settings: Settings, folder: Path) -> Security:
+    """CURVE when this server has a key; what is refused without one is `cluster.curve`'s to say."""
+    keys = folder / settings.cluster.keys
+    own = keys / f"{server.id}.key_secret"
+    if not own.exists():
+        return Security(insecure=settings.cluster.insecure)
+    return Security(load_keys(own), keys, settings.cluster.insecure)

@@ -1,0 +1,231 @@
+"""The door of a frontend: an HTTP server that turns requests into WebSocket connections.
+
+Tornado accepts and reads the request; a WebSocket request that passes the checks loses its socket
+to a `WebSocketConnection` (see `upgrade.py`), everything else is answered and closed:
+
+    any path, Upgrade: websocket    101, or 400, 403, 405, 426; 503 when full or stopping
+    GET /healthz                    200 or 503, JSON with at least {"status": string}
+    anything else                   426, 405
+"""
+
+from __future__ import annotations
+
+import http
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, cast
+
+import msgspec
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.iostream import IOStream
+
+from zchat.frontend.connection import Connections
+from zchat.frontend.disconnect import SERVER_STOPPING, TOO_MANY_CONNECTIONS
+from zchat.frontend.listen import listen
+from zchat.frontend.upgrade import HttpError, accept, host_name, take_over, wants_upgrade
+from zchat.frontend.websocket import WebSocketConnection
+
+logger = logging.getLogger("zchat.access")
+
+_HEADER_BYTES: Final = 8192
+_CHUNK: Final = 4096
+_OPENINGS_LOST: Final = "openings_lost"
+
+
+class _HttpServer(HTTPServer):
+    """Tornado's server with a bound on connections that have not finished their request.
+
+    When full, further ones are closed unanswered and counted.
+    """
+
+    def initialize(  # type: ignore[override]  # Tornado calls it with what the constructor got
+        self, acceptor: Acceptor, openings: int, timeout: float
+    ) -> None:
+        super().initialize(
+            acceptor,
+            no_keep_alive=True,
+            chunk_size=_CHUNK,
+            max_header_size=_HEADER_BYTES,
+            max_body_size=0,
+            idle_connection_timeout=timeout,
+            body_timeout=timeout,
+        )
+        self._acceptor = acceptor
+        self._openings = openings
+        self._opening = 0
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if self._opening >= self._openings:
+            self._acceptor.connections.counters[_OPENINGS_LOST] += 1
+            stream.close()
+            return
+        self._opening += 1
+        super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: object) -> None:
+        self._opening -= 1
+        super().on_close(server_conn)
+
+
+class Acceptor(HTTPServerConnectionDelegate):
+    """Listens for clients, lets them in, and sees them off.
+
+    Args:
+        server_id: who listens, for errors.
+        connections: where clients go. Its capacity bounds them; besides, at most an eighth as many
+            (and at least 64) may be accepted and not upgraded. When full, a WebSocket request is
+            answered 503, and sockets past the second bound are closed; both are counted.
+        health: what `/healthz` answers: `status`, `ok` or why not, and whatever else is of
+            interest; anything but `ok` makes it a 503. It must not raise.
+        origins: of the pages that may connect; `*`: any.
+    """
+
+    def __init__(
+        self,
+        server_id: str,
+        connections: Connections,
+        *,
+        health: Callable[[], Mapping[str, object]],
+        origins: Collection[str] = ("*",),
+    ) -> None:
+        self.connections = connections
+        self._server_id = server_id
+        self._health = health
+        self._origins = origins
+        self._stopping = False
+        self._http = _HttpServer(
+            self, max(64, connections.capacity // 8), connections.handshake_timeout
+        )
+
+    def bind(self, host: str, port: int) -> int:
+        """Listens on one more address.
+
+        Returns:
+            the port, which is a free one if 0 was asked for.
+
+        Raises:
+            ConfigError: the address cannot be had; the text names it and this server.
+        """
+        sockets = listen(self._server_id, host, port)
+        self._http.add_sockets(sockets)
+        bound: int = sockets[0].getsockname()[1]
+        logger.info(
+            "%s listens on %s:%d, room for %d connections",
+            self._server_id,
+            host or "*",
+            bound,
+            self.connections.capacity,
+        )
+        return bound
+
+    async def stop(self, *, pace: float = 500.0, seconds: float = 10.0) -> None:
+        """Stops accepting, tells the clients to move, waits for them, closes. Idempotent.
+
+        Args:
+            pace: clients told per second; more if `seconds` would else not be enough.
+            seconds: when they have passed, whoever is left is dropped.
+        """
+        self._stopping = True
+        self._http.stop()
+        await self.connections.drain(SERVER_STOPPING, pace=pace, seconds=seconds)
+        await self._http.close_all_connections()
+
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        """Called by Tornado when a socket was accepted."""
+        deadline = self.connections.clock() + self.connections.handshake_timeout
+        return _Request(self, cast(HTTP1Connection, request_conn), deadline)
+
+    def upgrade(
+        self,
+        connection: HTTP1Connection,
+        line: RequestStartLine,
+        headers: HTTPHeaders,
+        deadline: float,
+    ) -> None:
+        """Makes a WebSocket connection of a request.
+
+        Raises:
+            HttpError: it is not let in.
+        """
+        shared = self.connections
+        response = accept(line, headers, self._origins)
+        host = host_name(headers)
+        if self._stopping or shared.full:
+            why = SERVER_STOPPING if self._stopping else TOO_MANY_CONNECTIONS
+            raise HttpError(503, why.reason, {"Retry-After": "1"}, counted=why)
+        address = str(connection.context)
+        try:
+            sock, early = take_over(connection)
+        except OSError as error:
+            logger.debug("! %s went during the upgrade: %s", address, error)
+            return
+        client = WebSocketConnection(
+            shared, sock, remote_address=address, host=host, deadline=deadline
+        )
+        client.enqueue(response)
+        if early:
+            client.receive(early)
+
+    def answer(self, line: RequestStartLine) -> tuple[int, Mapping[str, object]]:
+        """Status and body of the response to a request that asks for no upgrade.
+
+        Raises:
+            HttpError: there is nothing but WebSockets and `/healthz` here.
+        """
+        if line.method not in ("GET", "HEAD"):
+            raise HttpError(405, "only GET is served here", {"Allow": "GET, HEAD"})
+        if line.path.partition("?")[0] != "/healthz":
+            raise HttpError(426, "only WebSockets are served here", {"Upgrade": "websocket"})
+        health = self._health()
+        return 200 if health.get("status") == "ok" else 503, health
+
+
+class _Request(HTTPMessageDelegate):
+    """One HTTP request. The upgrade happens when the headers are there, the rest at the end."""
+
+    def __init__(self, acceptor: Acceptor, connection: HTTP1Connection, deadline: float) -> None:
+        self._acceptor = acceptor
+        self._connection = connection
+        self._deadline = deadline
+        self._status = 500
+        self._body: Mapping[str, object] = {}
+        self._headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        self._head_only = False
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> None:
+        """Called by Tornado; the only moment at which it gives its stream away."""
+        line = cast(RequestStartLine, start_line)
+        self._head_only = line.method == "HEAD"
+        try:
+            if wants_upgrade(headers):
+                self._acceptor.upgrade(self._connection, line, headers, self._deadline)
+            else:
+                self._status, self._body = self._acceptor.answer(line)
+        except HttpError as error:
+            self._status = error.status
+            self._body = {"code": error.status, "error": str(error)}
+            self._headers |= error.headers
+            if error.counted is not None:
+                self._acceptor.connections.counters[error.counted.name] += 1
+
+    def finish(self) -> None:
+        """Called by Tornado when the request is complete; never after an upgrade."""
+        body = msgspec.json.encode(self._body)
+        headers = HTTPHeaders({**self._headers, "Content-Length": str(len(body))})
+        phrase = http.HTTPStatus(self._status).phrase
+        line = ResponseStartLine("HTTP/1.1", self._status, phrase)
+        self._connection.write_headers(line, headers, None if self._head_only else body)
+        self._connection.finish()

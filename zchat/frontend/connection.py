@@ -1,0 +1,402 @@
+"""A client connection, whatever its transport: socket in, socket out, limits, protocol, the end.
+
+`Connections` is what all of one frontend share: limits, counters, the timer wheel, the callbacks.
+A `Connection` is kept small, because there are ten thousand: slots only, no timer, no task, no
+future of its own. It reads once per ready socket and loop turn, so nobody is read twice before
+everybody was read once.
+
+    opening --handshake, ack--> open --close, kick, time-out, bad bytes, slow reader--> closing
+       |                          |                                                        |
+       +---- time-out, ... ----+  +---- socket failed ----> gone <---- client's end, time --+
+
+Closing sends the farewell, shuts the sending side and reads on until the client closes too (or
+`_LINGER` passes): closing a socket with unread bytes makes the kernel send a reset, which would
+destroy the farewell at the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import socket
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from zchat.config.settings import Client, Limits
+from zchat.errors import ProtocolError
+from zchat.frontend.disconnect import (
+    CONNECTION_LOST,
+    HANDSHAKE_REFUSED,
+    HANDSHAKE_TIMEOUT,
+    HEARTBEAT_TIMEOUT,
+    INTERNAL_ERROR,
+    KICKED,
+    MALFORMED,
+    SERVER_STOPPING,
+    SLOW_READER,
+    TOO_MANY_BYTES,
+    TOO_MANY_MESSAGES,
+    Disconnect,
+)
+from zchat.frontend.outbox import Flusher, Outbox
+from zchat.frontend.rate import Rate
+from zchat.protocol.connection import (
+    HandshakeDone,
+    Heartbeat,
+    Received,
+    ServerConnection,
+)
+from zchat.protocol.handshake import HandshakeError, ServerHandshake
+from zchat.protocol.message import Message
+from zchat.wheel import Wheel
+
+logger = logging.getLogger("zchat.access")
+
+_RECEIVE: Final = 65536
+_LINGER: Final = 5.0
+_HEARTBEAT_SLACK: Final = 2.0  # two network delays come on top of two intervals (pomelo wire 9.3)
+_GRANULARITY: Final = 0.25
+_STEP: Final = 0.05  # seconds between two portions of a drain
+
+OnOpen: TypeAlias = Callable[["Connection"], None]
+OnMessage: TypeAlias = Callable[["Connection", Message], None]
+OnClose: TypeAlias = Callable[["Connection", Disconnect], None]
+
+
+class Connections:
+    """All client connections of one frontend, and what they share.
+
+    The caller's duty: call `tick` about ten times a second; nothing times out without it.
+
+    Args:
+        handshake: how connections shake hands; its `limit` bounds a package's body.
+        client: time-outs.
+        limits: rates, and the bound of outboxes.
+        capacity: most connections at a time. When full, `full` says so and the transport refuses.
+        on_open: a client finished its handshake: `user` is known, it may be sent anything.
+        on_message: a request or notify of an open connection.
+        on_close: an open connection ends. It is called once, from the event loop and never from
+            within a call of yours, so that no table changes while you walk over it; no message
+            comes from this connection any more.
+        clock: seconds; deadlines and `tick` are in its time.
+
+    Attributes:
+        sockets: the connections that hold a socket, those still opening or closing included.
+        counters: how many connections ended for each reason (`Disconnect.name`).
+    """
+
+    def __init__(
+        self,
+        handshake: ServerHandshake,
+        client: Client,
+        limits: Limits,
+        *,
+        capacity: int,
+        on_open: OnOpen,
+        on_message: OnMessage,
+        on_close: OnClose,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock = clock
+        self.handshake = handshake
+        self.capacity = capacity
+        self.on_open = on_open
+        self.on_message = on_message
+        self.on_close = on_close
+        self.sockets: set[Connection] = set()
+        self.counters: Counter[str] = Counter()
+        self.flusher = Flusher(self.loop, limits.outbox_bytes)
+        self.wheel: Wheel[Connection] = Wheel(_GRANULARITY)
+        self.messages = Rate(limits.messages_per_second, limits.messages_burst)
+        self.bytes = Rate(limits.bytes_per_second, limits.bytes_burst)
+        self.handshake_timeout = client.handshake_timeout
+        beat = handshake.heartbeat
+        self.silence = None if beat is None else 2 * beat + _HEARTBEAT_SLACK
+        """Seconds without a heartbeat after which a client is gone; None: heartbeats are off."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no further connection is let in."""
+        return len(self.sockets) >= self.capacity
+
+    def tick(self, now: float) -> None:
+        """Ends the connections whose time is up."""
+        for connection in self.wheel.expire(now):
+            connection.expired()
+
+    async def drain(
+        self, disconnect: Disconnect = SERVER_STOPPING, *, pace: float, seconds: float
+    ) -> None:
+        """Tells all clients to go, so many per second, and waits until they went.
+
+        Args:
+            disconnect: what they are told.
+            pace: clients told per second; more if it would else take over two thirds of `seconds`.
+            seconds: when they have passed, whoever is left is dropped.
+        """
+        deadline = self.clock() + seconds
+        waiting = list(self.sockets)
+        if seconds > 0:
+            pace = max(pace, 1.5 * len(waiting) / seconds)
+        portion = max(1, math.ceil(pace * _STEP))
+        while self.sockets and self.clock() < deadline:
+            for connection in waiting[:portion]:
+                connection.close(disconnect)
+            del waiting[:portion]
+            await asyncio.sleep(_STEP)
+        for connection in list(self.sockets):
+            connection.close(disconnect)
+            connection.flush()
+            connection.drop()
+        await asyncio.sleep(0)  # what was scheduled by then has run: every `on_close`
+
+
+class Connection(Outbox):
+    """One client. Made by a transport when its socket is ready; reads from then on.
+
+    Args:
+        shared: what all connections of this frontend share.
+        sock: connected, non-blocking; the connection owns it from now on.
+        remote_address: the client's IP address.
+        host: the host name by which the client reached this server, as in a URL.
+        deadline: when the handshake must be finished, in the clock's time.
+
+    Attributes:
+        user: what the client put into its handshake; None before it and without it.
+        session: for the upper layer, which alone sets and reads it.
+    """
+
+    __slots__ = (
+        "_bytes_full_at",
+        "_messages_full_at",
+        "_opened",
+        "_protocol",
+        "_shared",
+        "host",
+        "remote_address",
+        "session",
+        "user",
+    )
+
+    def __init__(
+        self,
+        shared: Connections,
+        sock: socket.socket,
+        *,
+        remote_address: str,
+        host: str,
+        deadline: float,
+    ) -> None:
+        super().__init__(shared.flusher, sock)
+        self._shared = shared
+        self._protocol = ServerConnection(shared.handshake)
+        self._bytes_full_at = 0.0
+        self._messages_full_at = 0.0
+        self._opened = False
+        self.remote_address = remote_address
+        self.host = host
+        self.user: Any = None
+        self.session: Any = None
+        shared.sockets.add(self)
+        shared.wheel.schedule(self, deadline)
+        shared.loop.add_reader(sock.fileno(), self._readable)
+
+    # What the upper layer uses, beside `enqueue`
+
+    @staticmethod
+    def framing(packages: bytes, /) -> bytes:
+        """Makes packages into this transport's bytes; for fan-out: build once, `enqueue` to all."""
+        return packages
+
+    def send(self, packages: bytes) -> None:
+        """Sends packages as one transport message when this loop turn ends.
+
+        They share one `send` with everything else of the turn. After the connection ended they
+        are dropped.
+        """
+        self.enqueue(self.framing(packages))
+
+    def kick(self, reason: str) -> None:
+        """Tells the client to go, by a kick package, and closes (pomelo wire 15)."""
+        self.close(KICKED.because(reason))
+
+    def close(self, disconnect: Disconnect) -> None:
+        """Ends the connection: what is enqueued is sent, then the farewell. Idempotent."""
+        if self.disconnect is not None:
+            return
+        if disconnect.kick:
+            self._protocol.kick(disconnect.reason)
+            packages = self._protocol.data_to_send()
+            if packages:
+                self.send(packages)
+        self._finish(disconnect, self._farewell(disconnect))
+
+    def drop(self) -> None:
+        """Lets go of the socket at once, told or not. Idempotent."""
+        self._gone(CONNECTION_LOST)
+
+    def expired(self) -> None:
+        """The time this connection had is up: for its handshake, heartbeat or last words."""
+        if self.disconnect is not None:
+            self._release()
+        elif self._opened:
+            self.close(HEARTBEAT_TIMEOUT)
+        else:
+            self.close(HANDSHAKE_TIMEOUT)
+
+    # Reading
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes from the socket. Raises nothing: what is wrong ends this connection only."""
+        shared = self._shared
+        now = shared.clock()
+        self._bytes_full_at = shared.bytes.spend(self._bytes_full_at, now, len(data))
+        if shared.bytes.overdrawn(self._bytes_full_at, now):
+            self.close(TOO_MANY_BYTES)
+            return
+        try:
+            self._read(data, now)
+        except Exception:
+            logger.exception("%s: a message could not be handled", self.remote_address)
+            self.close(INTERNAL_ERROR)
+
+    @abstractmethod
+    def _read(self, data: bytes, now: float) -> None:
+        """Cuts `data` by the transport's rules and gives what is whole to `_handle`."""
+
+    def _allow(self, messages: int, now: float) -> bool:
+        """Whether the client may send so many messages now; if not, the connection is closed."""
+        rate = self._shared.messages
+        self._messages_full_at = rate.spend(self._messages_full_at, now, messages)
+        if rate.overdrawn(self._messages_full_at, now):
+            self.close(TOO_MANY_MESSAGES)
+            return False
+        return True
+
+    def _handle(self, packages: bytes) -> None:
+        """Takes one transport message."""
+        protocol = self._protocol
+        try:
+            events = protocol.receive(packages)
+        except ProtocolError as error:
+            self._refuse(error)
+            return
+        answer = protocol.data_to_send()
+        if answer:  # before the events, so that nothing they cause overtakes the handshake
+            self.send(answer)
+        if len(events) > 1 and not self._allow(len(events) - 1, self._shared.clock()):
+            return  # several packages in one transport message count one by one
+        for event in events:
+            if isinstance(event, Received):
+                self._shared.on_message(self, event.message)
+            elif isinstance(event, Heartbeat):
+                self._beat()
+            elif isinstance(event, HandshakeDone):
+                self.user = event.request.user
+            else:
+                self._open()
+            if self.disconnect is not None:
+                return
+
+    def _refuse(self, error: ProtocolError) -> None:
+        answer = self._protocol.data_to_send()
+        if answer:
+            self.send(answer)
+        entry = HANDSHAKE_REFUSED if isinstance(error, HandshakeError) else MALFORMED
+        self.close(entry.because(str(error)))
+
+    def _open(self) -> None:
+        self._opened = True
+        if self._shared.silence is None:
+            self._shared.wheel.cancel(self)
+        else:
+            self._beat()
+        self._shared.on_open(self)
+
+    def _beat(self) -> None:
+        silence = self._shared.silence
+        if silence is not None:
+            self._shared.wheel.touch(self, self._shared.clock() + silence)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(_RECEIVE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._broken(error)
+            return
+        if data:
+            self.receive(data)
+        else:
+            self._gone(CONNECTION_LOST)
+
+    # The end
+
+    @abstractmethod
+    def _farewell(self, disconnect: Disconnect) -> bytes:
+        """The transport's own closing bytes; empty where it has none."""
+
+    def _finish(self, disconnect: Disconnect, farewell: bytes) -> None:
+        """Sends the last bytes, then waits a moment for the client to close."""
+        if farewell:
+            self.enqueue(farewell)
+        if self.disconnect is not None:  # the socket failed while it was flushed
+            return
+        self._end(disconnect)
+        shared = self._shared
+        shared.loop.add_reader(self._socket.fileno(), self._discard)
+        shared.wheel.schedule(self, shared.clock() + _LINGER)
+        if self._pending is None and self._backlog is None:
+            self._drained()
+
+    def _end(self, disconnect: Disconnect) -> None:
+        self.disconnect = disconnect
+        self._protocol.close()
+        self._shared.counters[disconnect.name] += 1
+        logger.debug("= %s %s", self.remote_address, disconnect)
+        if self._opened:
+            self._shared.loop.call_soon(self._shared.on_close, self, disconnect)
+
+    def _discard(self) -> None:
+        try:
+            data = self._socket.recv(_RECEIVE)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._release()
+            return
+        if not data:
+            self._release()
+
+    def _overflowed(self) -> None:
+        self.close(SLOW_READER)
+
+    def _broken(self, error: OSError) -> None:
+        self._gone(CONNECTION_LOST.because(error.strerror or str(error)))
+
+    def _drained(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._release()
+
+    def _gone(self, disconnect: Disconnect) -> None:
+        if self.disconnect is None:
+            self._end(disconnect)
+        self._release()
+
+    def _release(self) -> None:
+        shared = self._shared
+        if self in shared.sockets:
+            shared.sockets.discard(self)
+            shared.wheel.cancel(self)
+            shared.loop.remove_reader(self._socket.fileno())
+            self._unblock()
+            self._pending = None
+            self._socket.close()

@@ -1,0 +1,234 @@
+"""Sessions: what a frontend knows of one client connection beyond its socket.
+
+The frontend owns the session. Backends see a `Snapshot` that travels with each request, encoded
+once per change of the session and not once per request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from zchat.errors import RequestError
+from zchat.rooms.stream import StreamPosition
+
+if TYPE_CHECKING:
+    from zchat.frontend.connection import Connection
+
+
+class Snapshot(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A session as other servers see it."""
+
+    frontend: str
+    incarnation: str
+    id: int
+    uid: str
+    """Empty until bound."""
+    settings: dict[str, Any]
+    address: str
+    """The client's address."""
+    host: str
+    """The host name by which the client reached the frontend."""
+
+
+encode_snapshot = msgspec.msgpack.Encoder().encode
+decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode
+
+
+class AlreadyBound(RequestError):
+    """The session is bound to another uid."""
+
+
+Held = tuple[str, int, int, bytes]
+"""(epoch, offset, version, frame) of what a joining member may get; one number is 0."""
+
+
+class Membership:
+    """A session's place in a channel, as the hub keeps it.
+
+    It is *joining* from the owner's order until the client has the answer to the request that
+    joined it; what is published meanwhile is held, so that the answer comes first.
+    """
+
+    __slots__ = (
+        "channel",
+        "exclusive",
+        "held",
+        "held_bytes",
+        "origin",
+        "position",
+        "session",
+        "since",
+        "token",
+        "uid",
+        "version",
+    )
+
+    def __init__(self, session: Session, channel: str, uid: str, origin: int) -> None:
+        self.session = session
+        self.channel = channel
+        self.uid = uid
+        self.origin = origin
+        """Message id of the request that joined; 0 when no request did."""
+        self.token = b""
+        """What the owner waits for on its XPUB; empty once it admitted the member."""
+        self.position: StreamPosition | None = None
+        """Where the member came in; None until it is admitted."""
+        self.version = 0
+        """The member list's version that it came in with."""
+        self.since = 0.0
+        self.exclusive = False
+        self.held: list[Held] | None = None
+        """What waits for the answer."""
+        self.held_bytes = 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether the request that joined has been answered."""
+        in_flight = self.session.in_flight
+        return not self.origin or in_flight is None or self.origin not in in_flight
+
+
+class Session:
+    """One client connection's state. Made when the connection opens, gone when it closes."""
+
+    __slots__ = (
+        "_settings",
+        "_snapshot",
+        "connection",
+        "id",
+        "in_flight",
+        "memberships",
+        "requests",
+        "table",
+        "uid",
+    )
+
+    def __init__(self, id: int, connection: Connection, table: SessionTable) -> None:  # noqa: A002
+        self.id = id
+        self.connection = connection
+        self.table = table
+        self.uid = ""
+        self.in_flight: set[int] | None = None
+        """Message ids of requests that have no answer yet; None while there are none."""
+        self.requests = 0
+        """How many requests and notifies are under way."""
+        self.memberships: dict[str, Membership] | None = None
+        """The hub's records of this session, by channel; None while there are none."""
+        self._settings: dict[str, Any] | None = None
+        self._snapshot: bytes | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings; change them with `push` only."""
+        return self._settings or {}
+
+    def get(self, key: str) -> Any:
+        """One setting; None when it is not set."""
+        return self._settings.get(key) if self._settings else None
+
+    def snapshot(self) -> Snapshot:
+        """This session as of now."""
+        table = self.table
+        return Snapshot(
+            table.frontend,
+            table.incarnation,
+            self.id,
+            self.uid,
+            dict(self.settings),
+            self.connection.remote_address,
+            self.connection.host,
+        )
+
+    def encoded(self) -> bytes:
+        """The snapshot as it travels; encoded again only after a change."""
+        if self._snapshot is None:
+            self._snapshot = encode_snapshot(self.snapshot())
+        return self._snapshot
+
+    def push(self, settings: dict[str, Any]) -> None:
+        """Merge into the settings; a value of None takes the key out."""
+        merged = {**self.settings, **settings}
+        self._settings = {key: value for key, value in merged.items() if value is not None}
+        self._snapshot = None
+
+    def bind(self, uid: str) -> None:
+        """Say who this is. Binding the same uid again changes nothing.
+
+        Raises:
+            AlreadyBound: the session is bound to another uid (pomelo wire 14.2).
+        """
+        if self.uid and self.uid != uid:
+            raise AlreadyBound(f"session is already bound to {self.uid}")
+        if not self.uid:
+            self.uid = uid
+            self._snapshot = None
+            self.table.bound(self)
+
+    def unbind(self, uid: str) -> None:
+        """Forget who this is.
+
+        Raises:
+            RequestError: the session is not bound to `uid` (pomelo wire 14.3).
+        """
+        if self.uid != uid or not uid:
+            raise RequestError(f"session is not bound to {uid}")
+        self.table.unbound(self)
+        self.uid = ""
+        self._snapshot = None
+
+
+class SessionTable:
+    """All sessions of this frontend, by id and by uid.
+
+    Args:
+        frontend: this server's id.
+        incarnation: this process's life.
+    """
+
+    def __init__(self, frontend: str, incarnation: str) -> None:
+        self.frontend = frontend
+        self.incarnation = incarnation
+        self._by_id: dict[int, Session] = {}
+        self._by_uid: dict[str, set[Session]] = {}
+        self._last_id = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._by_id.values())
+
+    def open(self, connection: Connection) -> Session:
+        """A session for a new connection, with an id never used in this process's life."""
+        self._last_id += 1
+        session = Session(self._last_id, connection, self)
+        self._by_id[session.id] = session
+        return session
+
+    def close(self, session: Session) -> None:
+        """Forget a session. Idempotent."""
+        if self._by_id.pop(session.id, None) is not None and session.uid:
+            self.unbound(session)
+
+    def get(self, id: int) -> Session | None:  # noqa: A002
+        """The session with this id, None when it is gone."""
+        return self._by_id.get(id)
+
+    def of_uid(self, uid: str) -> list[Session]:
+        """The sessions bound to this uid here."""
+        return list(self._by_uid.get(uid, ()))
+
+    def bound(self, session: Session) -> None:
+        """Called by Session.bind."""
+        self._by_uid.setdefault(session.uid, set()).add(session)
+
+    def unbound(self, session: Session) -> None:
+        """Called by Session.unbind and close."""
+        sessions = self._by_uid.get(session.uid)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del self._by_uid[session.uid]

@@ -1,0 +1,146 @@
+"""From an HTTP request to a WebSocket (RFC 6455, section 4.2): the checks, the answer, the socket.
+
+Any path, no subprotocol, no extension (pomelo wire 4.5). What Tornado has made of the connection
+until then (12 KiB of streams, futures and buffers) is given up: the socket is all that is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import socket
+from collections.abc import Collection
+from typing import Final
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, RequestStartLine, split_host_and_port
+from tornado.iostream import IOStream
+
+from zchat.errors import ProtocolError
+from zchat.frontend.disconnect import FORBIDDEN_ORIGIN, Disconnect
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_EARLY: Final = 65536
+
+
+class HttpError(ProtocolError):
+    """A request is refused by a plain HTTP response.
+
+    Args:
+        status: the response's code.
+        reason: for people.
+        headers: further headers of the response.
+        counted: the reason to count, where refusing is our choice and not the request's fault.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        headers: dict[str, str] | None = None,
+        counted: Disconnect | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.headers = headers or {}
+        self.counted = counted
+
+
+def wants_upgrade(headers: HTTPHeaders) -> bool:
+    """Whether this is a WebSocket request, good or bad."""
+    return "websocket" in _words(headers.get("Upgrade", ""))
+
+
+def accept(line: RequestStartLine, headers: HTTPHeaders, origins: Collection[str]) -> bytes:
+    """The whole response that makes the connection a WebSocket.
+
+    Args:
+        origins: of the pages that may connect, such as `https://chat.example`; `*`: any. Clients
+            that are not browsers send no origin and may always connect.
+
+    Raises:
+        HttpError: the request is no proper handshake (400, 405, 426), or its origin may not (403).
+    """
+    if line.method != "GET":
+        raise HttpError(405, "a WebSocket begins with GET", {"Allow": "GET"})
+    if line.version != "HTTP/1.1":
+        raise HttpError(400, "a WebSocket begins with HTTP/1.1")
+    if "upgrade" not in _words(headers.get("Connection", "")):
+        raise HttpError(400, "header Connection must contain Upgrade")
+    if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
+        raise HttpError(400, "a WebSocket request has no body")
+    if headers.get("Sec-WebSocket-Version") != "13":
+        raise HttpError(426, "WebSocket version 13 is spoken here", {"Sec-WebSocket-Version": "13"})
+    origin = headers.get("Origin")
+    if origin is not None and "*" not in origins and origin not in origins:
+        raise HttpError(403, FORBIDDEN_ORIGIN.reason, counted=FORBIDDEN_ORIGIN)
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + _accept_key(headers.get("Sec-WebSocket-Key", "")) + b"\r\n\r\n"
+    )
+
+
+def host_name(headers: HTTPHeaders) -> str:
+    """The name by which the client reached this server, without the port, as in a URL.
+
+    Raises:
+        HttpError: the header is missing, or no host name can be that long.
+    """
+    host, _ = split_host_and_port(headers.get("Host", "").strip())
+    if not 0 < len(host) <= 255:
+        raise HttpError(400, "header Host must hold a host name")
+    return host
+
+
+def take_over(connection: HTTP1Connection) -> tuple[socket.socket, bytes]:
+    """Takes the socket out of Tornado's hands, during `headers_received` only.
+
+    The descriptor is duplicated and Tornado's stream closed around the original, so that nothing
+    private of it is touched.
+
+    Returns:
+        the socket, non-blocking and without Nagle's delay; and what the client sent after its
+        request without waiting for the answer.
+
+    Raises:
+        OSError: the connection is gone, or there is no descriptor left.
+    """
+    stream: IOStream = connection.detach()
+    try:
+        early = _early_bytes(stream)
+        sock: socket.socket = stream.socket.dup()
+    finally:
+        stream.close()
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        sock.close()
+        raise
+    return sock, early
+
+
+def _early_bytes(stream: IOStream) -> bytes:
+    """What the stream has read beyond the request; nothing waits for more."""
+    read = stream.read_bytes(_EARLY, partial=True)
+    assert isinstance(read, asyncio.Future)
+    if not read.done():
+        return b""
+    data: bytes = read.result()
+    return data
+
+
+def _accept_key(key: str) -> bytes:
+    try:
+        nonce = base64.b64decode(key.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        nonce = b""
+    if len(nonce) != 16:
+        raise HttpError(400, "header Sec-WebSocket-Key must hold 16 bytes in base64")
+    return base64.b64encode(hashlib.sha1(key.encode("ascii") + _GUID).digest())
+
+
+def _words(header: str) -> list[str]:
+    return [word.strip().lower() for word in header.split(",")]

@@ -1,0 +1,109 @@
+"""The command `zchat`. Errors are one line on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from zchat.cluster.curve import create_keys
+from zchat.config import servers, settings
+from zchat.errors import ConfigError
+from zchat.framework.loader import Found
+from zchat.ops import runner, status
+
+_DESCRIPTION = """\
+Runs and looks at a cluster. All commands work on the project in the current folder: its
+config/servers.json and config/settings.toml. ZCHAT_ENV chooses the environment (default:
+development).
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 good, 1 not all is well, 2 an error."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.command(arguments)
+    except (ConfigError, OSError) as error:
+        print(f"zchat: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zchat", description=_DESCRIPTION)
+    parser.add_argument(
+        "--folder", type=Path, default=Path(), metavar="DIR", help="the project (default: here)"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    run = commands.add_parser("run", help="run one server until SIGTERM; supervisord does this")
+    run.add_argument("server", metavar="SERVER-ID", help="its id in config/servers.json")
+    run.set_defaults(command=_run)
+    asked = commands.add_parser("status", help="ask every server how it is; exit 1 if one is not")
+    asked.add_argument("--json", action="store_true", help="for programs: everything they said")
+    asked.set_defaults(command=_status)
+    routes = commands.add_parser(
+        "routes", help="what clients and servers may call, and where it is"
+    )
+    routes.set_defaults(command=_routes)
+    keys = commands.add_parser(
+        "keys", help="make CURVE keys for servers on several machines, and for this command"
+    )
+    keys.add_argument("names", metavar="ID", nargs="*", help="servers; all listed ones by default")
+    keys.set_defaults(command=_keys)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    runner.run(arguments.folder.resolve(), arguments.server)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    figures = settings.load(arguments.folder / "config" / "settings.toml")
+    answers = asyncio.run(status.ask(_topology(arguments.folder), figures, arguments.folder))
+    if arguments.json:
+        print(json.dumps(answers, indent=2))
+    else:
+        print(status.table(answers))
+    return 0 if all(answer["reachable"] for answer in answers) else 1
+
+
+def _routes(arguments: argparse.Namespace) -> int:
+    folder = arguments.folder.resolve()
+    figures = settings.load(folder / "config" / "settings.toml")
+    app = runner.application(folder, figures.application.module)
+    for kind, found in (("handler", app.handlers()), ("remote", app.remotes())):
+        for entry in found:
+            print(f"{kind:<8} {entry.route!s:<40} {_place(entry)}")
+    return 0
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    figures = settings.load(arguments.folder / "config" / "settings.toml")
+    folder = arguments.folder / figures.cluster.keys
+    listed = [server.id for server in _topology(arguments.folder).servers]
+    for name in arguments.names or [*listed, status.OPERATOR]:
+        public, secret = create_keys(folder, name)
+        print(f"{public}  (public: every machine needs it)")
+        print(f"{secret}  (secret: only where {name} runs)")
+    return 0
+
+
+def _topology(folder: Path) -> servers.Topology:
+    return servers.load(folder / "config" / "servers.json", servers.environment_name())
+
+
+def _place(entry: Found) -> str:
+    path = entry.path
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{shown}:{entry.line}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

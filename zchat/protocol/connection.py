@@ -1,0 +1,394 @@
+"""Both ends of a client connection as state machines without I/O (pomelo wire 9, 10).
+
+Bytes that arrived go into `receive`, which returns what happened; `data_to_send` then holds what
+the machine itself wants written: handshakes, heartbeat answers, a kick. Requests, responses and
+pushes are built with `message.py` and written by whoever owns the socket, after what
+`data_to_send` gave.
+
+    server   INITED --handshake--> WAIT_ACK --ack--> WORKING --close, kick, error--> CLOSED
+    client   INITED --handshake answer----------------> WORKING --kick, error------> CLOSED
+
+Bodies of messages stay bytes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+from zchat.errors import ProtocolError
+from zchat.protocol import body, message, package
+from zchat.protocol.dictionary import EMPTY, RouteDictionary
+from zchat.protocol.handshake import (
+    HandshakeError,
+    HandshakeRequest,
+    HandshakeResponse,
+    ServerHandshake,
+    refusal,
+)
+from zchat.protocol.message import NOTIFY, PUSH, REQUEST, RESPONSE, Message
+from zchat.protocol.package import DATA, HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, KICK, Package
+
+__all__ = [
+    "ClientConnection",
+    "ClientEvent",
+    "Event",
+    "HandshakeAccepted",
+    "HandshakeDone",
+    "HandshakeRefused",
+    "Heartbeat",
+    "Kicked",
+    "Push",
+    "Ready",
+    "Received",
+    "Response",
+    "ServerConnection",
+    "State",
+]
+
+
+class State(IntEnum):
+    INITED = 0
+    """No handshake yet."""
+
+    WAIT_ACK = 1
+    """The handshake is answered, the client has not confirmed."""
+
+    WORKING = 2
+    """Messages flow."""
+
+    CLOSED = 3
+    """The connection must be closed; bytes that still arrive are not read."""
+
+
+INITED = State.INITED
+WAIT_ACK = State.WAIT_ACK
+WORKING = State.WORKING
+CLOSED = State.CLOSED
+
+
+class HandshakeDone(msgspec.Struct, frozen=True):
+    """Server: the client was let in; the answer is in `data_to_send`."""
+
+    request: HandshakeRequest
+
+
+class Ready(msgspec.Struct, frozen=True, gc=False):
+    """Server: the client confirmed the handshake; from now on it may be sent anything."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, gc=False):
+    """Either end: the peer is alive. A server has put its answer into `data_to_send`."""
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """Server: a request (its id is above 0) or a notify (its id is 0)."""
+
+    message: Message
+
+
+class HandshakeAccepted(msgspec.Struct, frozen=True):
+    """Client: the server let us in; the confirmation is in `data_to_send`."""
+
+    heartbeat: float | None
+    """Seconds between heartbeats; None when the server wants none."""
+
+    user: Any
+    """What the server's application answered."""
+
+    dictionary: RouteDictionary
+    """The routes with codes, worth keeping for the next connection."""
+
+
+class HandshakeRefused(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server closes the connection now."""
+
+    code: int
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """Client: the answer to the request of this id."""
+
+    id: int
+    body: bytes
+
+
+class Push(msgspec.Struct, frozen=True, gc=False):
+    """Client: something the server says unasked."""
+
+    route: str
+    body: bytes
+
+
+class Kicked(msgspec.Struct, frozen=True, gc=False):
+    """Client: the server closes the connection now, on purpose."""
+
+    reason: str
+    """`""` when the server gave none."""
+
+
+Event: TypeAlias = HandshakeDone | Ready | Heartbeat | Received
+ClientEvent: TypeAlias = HandshakeAccepted | HandshakeRefused | Heartbeat | Response | Push | Kicked
+
+_READY = Ready()
+_HEARTBEAT = Heartbeat()
+_ACK_BYTES = package.encode(HANDSHAKE_ACK)
+_HEARTBEAT_BYTES = package.encode(HEARTBEAT)
+_DATA_HEADER = DATA << 24
+
+
+class ServerConnection:
+    """The server's end of one connection.
+
+    Args:
+        config: shared by all connections of a frontend.
+    """
+
+    __slots__ = ("_config", "_outgoing", "state")
+
+    def __init__(self, config: ServerHandshake) -> None:
+        self._config = config
+        self._outgoing = b""
+        self.state = INITED
+
+    @property
+    def send_allowed(self) -> bool:
+        """Whether responses and pushes may be sent now (pomelo wire 10.2)."""
+        return self.state is WORKING
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take one WebSocket message, binary or text as its bytes.
+
+        One package is the rule, several are handled in order. Packages that do not fit the state,
+        and messages that only servers send, are ignored, as in the reference. Empty text messages
+        must not come here: the reference ignores them but closes on an empty binary one.
+
+        Returns:
+            what happened, in order.
+
+        Raises:
+            ProtocolError: the connection must be closed, after writing `data_to_send`, which holds
+                the answer when a handshake is refused. What came earlier in this WebSocket message
+                is lost with it.
+        """
+        # Nearly everything that arrives is one message in one package: no package object then.
+        if self.state is WORKING:
+            size = len(data) - 4
+            if 0 <= size <= self._config.limit and data[:4] == _data_header(size):
+                return self._received(data, 4)
+        if self.state is CLOSED:
+            return []
+        try:
+            if not data:
+                raise ProtocolError("empty message")
+            packages = package.decode(data, self._config.limit)
+        except ProtocolError:
+            self.state = CLOSED
+            raise
+        return self.receive_packages(packages)
+
+    def receive_packages(self, packages: Iterable[Package]) -> list[Event]:
+        """Take packages that a `PackageDecoder` cut out of a stream.
+
+        Returns:
+            what happened, in order.
+
+        Raises:
+            ProtocolError: as `receive`.
+        """
+        events: list[Event] = []
+        for item in packages:
+            if self.state is not CLOSED:
+                events += self._handle(item)
+        return events
+
+    def data_to_send(self) -> bytes:
+        """The packages to write now, as one WebSocket message; `b""` when there are none."""
+        data, self._outgoing = self._outgoing, b""
+        return data
+
+    def kick(self, reason: str) -> None:
+        """Say goodbye. The connection must be closed after writing `data_to_send`.
+
+        A client that has not confirmed the handshake is told nothing (pomelo wire 15.1).
+        """
+        if self.state is WORKING:
+            self._outgoing += package.encode(KICK, body.dumps({"reason": reason}))
+        self.state = CLOSED
+
+    def close(self) -> None:
+        """The connection is closed; what still arrives is ignored."""
+        self.state = CLOSED
+        self._outgoing = b""
+
+    def _handle(self, item: Package) -> list[Event]:
+        state = self.state
+        if item.type is DATA:
+            return self._received(item.body, 0) if state is WORKING else []
+        if item.type is HEARTBEAT:
+            return self._beat() if state is WORKING else []
+        if item.type is HANDSHAKE:
+            return self._shake_hands(item.body) if state is INITED else []
+        if item.type is HANDSHAKE_ACK:
+            return self._confirmed() if state is WAIT_ACK else []
+        self.state = CLOSED
+        raise ProtocolError(f"{item.type.name} package from a client")
+
+    def _received(self, data: bytes, start: int) -> list[Event]:
+        # Types that clients do not send are dropped and the connection kept (pomelo wire 13.5).
+        if len(data) > start and data[start] >> 1 & 7 not in _FROM_CLIENTS:
+            return []
+        try:
+            received = message.decode(data, self._config.dictionary, start)
+        except ProtocolError:
+            self.state = CLOSED
+            raise
+        if received.type is not REQUEST or received.id == 0:
+            received = Message(0, NOTIFY, received.route, received.body)
+        return [Received(received)]
+
+    def _shake_hands(self, data: bytes) -> list[Event]:
+        try:
+            request = HandshakeRequest.from_body(data)
+            self._outgoing += self._config.answer(request)
+        except HandshakeError as error:
+            self._outgoing += refusal(error.code)
+            self.state = CLOSED
+            raise
+        self.state = WAIT_ACK
+        return [HandshakeDone(request)]
+
+    def _confirmed(self) -> list[Event]:
+        self.state = WORKING
+        if self._config.heartbeat is not None:
+            # The browser client's heartbeats start only when the server sends one (wire 9.2).
+            self._outgoing += _HEARTBEAT_BYTES
+        return [_READY]
+
+    def _beat(self) -> list[Event]:
+        if self._config.heartbeat is None:
+            return []
+        # A message full of heartbeats is answered by one: no more goes out than came in.
+        if not self._outgoing.endswith(_HEARTBEAT_BYTES):
+            self._outgoing += _HEARTBEAT_BYTES
+        return [_HEARTBEAT]
+
+
+class ClientConnection:
+    """The client's end of one connection. The handshake waits in `data_to_send` from the start.
+
+    Args:
+        client_type: what `sys.type` says.
+        version: what `sys.version` says.
+        user: what `user` says; absent when None.
+        dictionary: kept from an earlier connection, so that the server need not send it again.
+        limit: bytes that the body of a package from the server may have.
+    """
+
+    __slots__ = ("_kept", "_limit", "_outgoing", "dictionary", "state")
+
+    def __init__(
+        self,
+        *,
+        client_type: str = "zchat-python",
+        version: str = "1",
+        user: Any = None,
+        dictionary: RouteDictionary = EMPTY,
+        limit: int = package.MAX_BODY,
+    ) -> None:
+        self._kept = dictionary
+        self._limit = limit
+        self.state = INITED
+        self.dictionary = EMPTY
+        """The routes with codes on this connection, known once the server let us in."""
+        request = HandshakeRequest(
+            client_type, version, dict_version=self._kept.version or None, user=user
+        )
+        self._outgoing = package.encode(HANDSHAKE, request.as_body())
+
+    @property
+    def send_allowed(self) -> bool:
+        """Whether requests and notifies may be sent now."""
+        return self.state is WORKING
+
+    def receive(self, data: bytes) -> list[ClientEvent]:
+        """Take one WebSocket message with any number of packages.
+
+        Returns:
+            what happened, in order.
+
+        Raises:
+            ProtocolError: the server's bytes cannot be read; the connection must be closed.
+        """
+        if self.state is CLOSED:
+            return []
+        try:
+            return self._read(package.decode(data, self._limit))
+        except ProtocolError:
+            self.state = CLOSED
+            raise
+
+    def data_to_send(self) -> bytes:
+        """The packages to write now, as one WebSocket message; `b""` when there are none."""
+        data, self._outgoing = self._outgoing, b""
+        return data
+
+    def beat(self) -> None:
+        """Put a heartbeat into `data_to_send`; one is due an interval after the server's."""
+        if self.state is WORKING:
+            self._outgoing += _HEARTBEAT_BYTES
+
+    def _read(self, packages: list[Package]) -> list[ClientEvent]:
+        events: list[ClientEvent] = []
+        for item in packages:
+            if self.state is CLOSED:
+                break
+            if item.type is DATA:
+                if self.state is WORKING:
+                    events.append(self._message(item.body))
+            elif item.type is HEARTBEAT:
+                events.append(_HEARTBEAT)
+            elif item.type is HANDSHAKE:
+                if self.state is INITED:
+                    events.append(self._answered(item.body))
+            elif item.type is KICK:
+                self.state = CLOSED
+                events.append(Kicked(_kick_reason(item.body)))
+            else:
+                raise ProtocolError(f"{item.type.name} package from a server")
+        return events
+
+    def _message(self, data: bytes) -> ClientEvent:
+        received = message.decode(data, self.dictionary)
+        if received.type is RESPONSE:
+            return Response(received.id, received.body)
+        if received.type is PUSH:
+            return Push(received.route, received.body)
+        raise ProtocolError(f"{received.type.name} message from a server")
+
+    def _answered(self, data: bytes) -> ClientEvent:
+        answer = HandshakeResponse.from_body(data, self._kept)
+        if answer.code != 200:
+            self.state = CLOSED
+            return HandshakeRefused(answer.code)
+        self.state = WORKING
+        self.dictionary = answer.dictionary
+        self._outgoing += _ACK_BYTES
+        return HandshakeAccepted(answer.heartbeat, answer.user, answer.dictionary)
+
+
+_FROM_CLIENTS = frozenset((REQUEST, NOTIFY, PUSH))
+
+
+def _data_header(size: int) -> bytes:
+    return (_DATA_HEADER | size).to_bytes(4, "big")
+
+
+def _kick_reason(data: bytes) -> str:
+    """Some relatives of Pomelo kick without a body (pomelo wire 15.2)."""
+    told = body.loads_lenient(data)
+    reason = told.get("reason") if isinstance(told, dict) else None
+    return reason if isinstance(reason, str) else ""

@@ -1,0 +1,1 @@
+"""What must not be lost: order, history, members and their owner. No sockets and no event loop."""

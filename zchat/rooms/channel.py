@@ -1,0 +1,75 @@
+"""A channel at its owner: its stream, its members, and the frames that tell of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zchat.protocol.body import dumps
+from zchat.protocol.dictionary import RouteDictionary
+from zchat.protocol.message import data_push
+from zchat.rooms.broker import Stream
+from zchat.rooms.presence import Change, Presence
+from zchat.rooms.stream import PresenceChange, Publication, encode_frame, published
+
+
+@dataclass(frozen=True, slots=True)
+class PresencePushes:
+    """What the application tells members when another one comes or goes.
+
+    Routes may be empty: then nothing is pushed. `body` makes the push's body from the uid and
+    the route.
+    """
+
+    joined: str = ""
+    left: str = ""
+    body: Callable[[str, str], dict[str, Any]] = lambda uid, route: {"uid": uid}
+
+    def package(self, change: Change, dictionary: RouteDictionary) -> bytes:
+        """The push package for a change; empty when the application wants none."""
+        route = self.joined if change.joined else self.left
+        if not route:
+            return b""
+        return data_push(route, dumps(self.body(change.uid, route)), dictionary)
+
+
+@dataclass(slots=True)
+class Channel:
+    """One owned channel."""
+
+    stream: Stream
+    presence: Presence
+
+    @property
+    def name(self) -> str:
+        """The channel's name."""
+        return self.stream.channel
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be missed if this channel were forgotten."""
+        return not (self.presence.members or self.stream.waiting or self.stream.under_way)
+
+
+class Framer:
+    """Builds the frames that an owner publishes.
+
+    Args:
+        pushes: the application's presence pushes.
+        dictionary: the routes that have codes.
+    """
+
+    def __init__(self, pushes: PresencePushes, dictionary: RouteDictionary) -> None:
+        self._pushes = pushes
+        self.dictionary = dictionary
+
+    def published(self, epoch: str, publications: Sequence[Publication]) -> bytes:
+        """The frame of a batch."""
+        return encode_frame(published(publications, epoch, self.dictionary))
+
+    def presence(self, epoch: str, change: Change) -> bytes:
+        """The frame of a member's coming or going."""
+        uid, joined, version = change
+        package = self._pushes.package(change, self.dictionary)
+        return encode_frame(PresenceChange(epoch, version, uid, joined, package))

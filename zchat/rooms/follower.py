@@ -1,0 +1,135 @@
+"""The other end of a stream: repeat -> drop, next -> go on, gap -> hold and fetch.
+
+A follower is told where it stands (`place`) by a join, an announce or a resync, never by the
+frames themselves. Until then, and while a gap is being fetched, frames are held. It decides and
+does no I/O: `receive` and `repair` return what may go out now, `missing` says when to fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zchat.rooms.stream import Item, StreamPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Items with the offsets `first`, `first + 1`, …"""
+
+    first: int
+    items: Sequence[Item]
+
+
+class Follower:
+    """Follows one channel's numbering.
+
+    Args:
+        limit: how many items are held at the most. When full, further frames are dropped and
+            counted in `dropped`; the gap that this makes is fetched like any other.
+    """
+
+    __slots__ = (
+        "_held",
+        "_held_items",
+        "_known",
+        "_last",
+        "dropped",
+        "limit",
+        "position",
+        "repeats",
+    )
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self.limit = limit
+        self.position: StreamPosition | None = None
+        """The last item passed on; None while unplaced."""
+        self.dropped = 0
+        """Items of another epoch, or past the limit."""
+        self.repeats = 0
+        self._held: list[tuple[str, Run]] = []
+        self._held_items = 0
+        self._known = 0  # the highest offset that an owner's answer spoke of
+        self._last: StreamPosition | None = None  # where we stood before `unplace`
+
+    @property
+    def missing(self) -> bool:
+        """Whether something is known to follow `position` that has not come."""
+        if self.position is None:
+            return False
+        return bool(self._held) or self._known > self.position.offset
+
+    def place(self, position: StreamPosition) -> list[Run]:
+        """An owner's answer says that the stream ends at `position` now.
+
+        A newcomer goes on from there, and so does one whose numbering has ended. Who stood in the
+        same epoch before stays where it stood: what lies between is `missing`.
+
+        Returns:
+            The held runs that may be delivered.
+        """
+        last = self.position or self._last
+        same = last is not None and last.epoch == position.epoch
+        self.position = last if same else position
+        self._known = position.offset
+        return self._release()
+
+    def unplace(self) -> None:
+        """The owner changed or restarted: hold everything until the next `place`."""
+        self._last = self.position or self._last
+        self.position = None
+
+    def receive(self, epoch: str, run: Run) -> list[Run]:
+        """Take a frame from the wire; returns the runs that may be delivered now, in order."""
+        if self.position is None:
+            self._hold(epoch, run)
+            return []
+        if epoch != self.position.epoch:
+            self.dropped += len(run.items)
+            return []
+        if run.first > self.position.offset + 1:
+            self._hold(epoch, run)
+            return []
+        runs = self._advance(run)
+        return runs + self._release() if self._held else runs
+
+    def repair(self, position: StreamPosition, run: Run) -> list[Run]:
+        """Take what was fetched: `run` follows our offset, and the owner stands at `position`.
+
+        Items that the owner no longer has are skipped: what follows the hole goes on.
+        """
+        if self.position is None or position.epoch != self.position.epoch:
+            return []
+        if run.items and run.first > self.position.offset + 1:
+            self.position = StreamPosition(position.epoch, run.first - 1)
+        runs = self._advance(run)
+        if not run.items:
+            self.position = max(self.position, position)
+        self._known = max(self._known, position.offset)
+        return runs + self._release()
+
+    def _advance(self, run: Run) -> list[Run]:
+        assert self.position is not None
+        epoch, offset = self.position
+        old = offset + 1 - run.first
+        if old > 0:
+            self.repeats += min(old, len(run.items))
+            run = Run(offset + 1, run.items[old:])
+        if not run.items:
+            return []
+        self.position = StreamPosition(epoch, offset + len(run.items))
+        return [run]
+
+    def _hold(self, epoch: str, run: Run) -> None:
+        if self._held_items + len(run.items) > self.limit:
+            self.dropped += len(run.items)
+            return
+        self._held.append((epoch, run))
+        self._held_items += len(run.items)
+
+    def _release(self) -> list[Run]:
+        held, self._held, self._held_items = self._held, [], 0
+        runs: list[Run] = []
+        for epoch, run in sorted(held, key=lambda entry: entry[1].first):
+            runs += self.receive(epoch, run)
+        return runs

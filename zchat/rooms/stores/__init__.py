@@ -1,0 +1,1 @@
+"""Where publications survive: the contract in `base`, one module for each store."""

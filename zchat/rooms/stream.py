@@ -1,0 +1,133 @@
+"""A channel's stream: publications in one order, and the frames that carry them to frontends.
+
+What an owner sends on its XPUB under the channel's topic is one msgpack array, told apart by its
+first element:
+
+| frame          | elements                                       | numbered by           |
+|----------------|------------------------------------------------|-----------------------|
+| Published      | 1, epoch, first offset, [[package, audience]…] | offset, one per item  |
+| PresenceChange | 2, epoch, version, uid, joined, package        | version of the members |
+
+`package` is a complete package of the client wire, built once here; `audience` is nil for all
+members or the list of uids that it is for. A channel's `epoch` names one life of its numbering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from zchat.errors import ClusterError
+from zchat.protocol.body import dumps
+from zchat.protocol.dictionary import RouteDictionary
+from zchat.protocol.message import data_push
+
+RESERVED = frozenset({"epoch", "offset", "id", "ts"})
+"""Members that a publication's body gets from zchat; an application's body may not have them."""
+
+
+class StreamPosition(NamedTuple):
+    """A place in a channel's stream; offset 0 is before the first publication."""
+
+    epoch: str
+    offset: int
+
+
+class Publication(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One ordered item of a channel, as the journal keeps it: never as a package."""
+
+    offset: int
+    route: str
+    body: bytes
+    """The application's JSON object."""
+    uid: str
+    """Who sent it; empty for the application itself."""
+    cid: str
+    """The sender's own id for it; empty when there is none."""
+    ts: int
+    """When the owner numbered it, in milliseconds since 1970."""
+    audience: tuple[str, ...] | None = None
+    """The uids it is for; None means all members."""
+
+
+class Item(NamedTuple):
+    """One publication ready for sockets."""
+
+    package: bytes
+    audience: tuple[str, ...] | None
+
+
+class Published(msgspec.Struct, array_like=True, frozen=True, tag=1, gc=False):
+    """Publications `first`, `first + 1`, … of one epoch."""
+
+    epoch: str
+    first: int
+    items: tuple[Item, ...]
+
+
+class PresenceChange(msgspec.Struct, array_like=True, frozen=True, tag=2, gc=False):
+    """A member came or went, which made the member list `version`."""
+
+    epoch: str
+    version: int
+    uid: str
+    joined: bool
+    package: bytes
+
+
+StreamFrame = Published | PresenceChange
+
+encode_frame = msgspec.msgpack.Encoder().encode
+_decode_frame: Callable[[bytes], StreamFrame] = msgspec.msgpack.Decoder(StreamFrame).decode
+
+
+def decode_frame(payload: bytes) -> StreamFrame:
+    """Read what `encode_frame` wrote; raises ClusterError for anything else."""
+    try:
+        return _decode_frame(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ClusterError(f"not a stream frame: {error}") from error
+
+
+def package(publication: Publication, epoch: str, dictionary: RouteDictionary) -> bytes:
+    """The push package that clients get: the application's body and zchat's own members.
+
+    The members are spliced into the encoded object, so a body is encoded once in its life.
+    """
+    offset, body = publication.offset, publication.body
+    name = dumps(publication.cid or f"{epoch}-{offset}")
+    comma = b"" if body == b"{}" else b","
+    tail = b'%s"epoch":"%s","offset":%d,"ts":%d,"id":%s}' % (
+        comma,
+        epoch.encode(),
+        offset,
+        publication.ts,
+        name,
+    )
+    return data_push(publication.route, body[:-1] + tail, dictionary)
+
+
+def published(
+    publications: Sequence[Publication], epoch: str, dictionary: RouteDictionary
+) -> Published:
+    """The frame for a run of publications without holes; at least one."""
+    items = tuple(Item(package(p, epoch, dictionary), p.audience) for p in publications)
+    return Published(epoch, publications[0].offset, items)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A publication before it has its place."""
+
+    route: str
+    body: bytes
+    uid: str = ""
+    cid: str = ""
+    audience: tuple[str, ...] | None = None
+
+    def at(self, offset: int, ts: int) -> Publication:
+        """The publication that this becomes at its place."""
+        return Publication(offset, self.route, self.body, self.uid, self.cid, ts, self.audience)
