@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
 from tornado.web import Application
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from zchat.errors import ProtocolError
 from zchat.protocol import body, message, package
@@ -134,7 +134,8 @@ class FakeConnection(WebSocketHandler):
 
     def say(self, packages: bytes) -> None:
         if packages and not self.server.silent:
-            self.write_message(packages, binary=True)
+            with suppress(WebSocketClosedError):
+                self.write_message(packages, binary=True)
 
     def kick(self, reason: str, code: int) -> None:
         self.machine.kick(reason)

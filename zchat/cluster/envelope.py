@@ -12,7 +12,7 @@ the event loop had for that peer.
     2    Welcome   protocol server_id server_type incarnation generation    ROUTER
     3    Ping      generation                                        both
     4    Pong      generation                                        both
-    5    Request   id route session body budget_ms kind              DEALER
+    5    Request   id route session body budget_ms kind message_id   DEALER
     6    Call      id method args budget_ms origin                   both
     7    Cast      method args                                       both
     8    Reply     id body                                           both
@@ -33,7 +33,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
-from zchat.errors import BadRequest, ClusterError, RequestError, TimedOut, Unavailable
+from zchat.errors import ClusterError, RequestError
 
 PROTOCOL: Final = 1
 """The version of this table: the first byte of each message and the first field of a Hello."""
@@ -90,7 +90,7 @@ class Request(msgspec.Struct, tag=5, array_like=True, gc=False):
     """A client's request or notify, forwarded unread by the frontend that holds its socket.
 
     `session` is an opaque snapshot of the session, `body` what the client sent, `kind` an or of the
-    flags NOTIFY and IDEMPOTENT.
+    flags NOTIFY and IDEMPOTENT. `message_id` is the client's own number for it, 0 for a notify.
     """
 
     id: Id
@@ -99,6 +99,7 @@ class Request(msgspec.Struct, tag=5, array_like=True, gc=False):
     body: bytes
     budget_ms: Budget
     kind: int
+    message_id: Id = 0
 
 
 class Call(msgspec.Struct, tag=6, array_like=True, gc=False):
@@ -136,21 +137,12 @@ class Failure(msgspec.Struct, tag=9, array_like=True, gc=False):
     def error(self) -> RequestError:
         """The exception that says the same."""
         fields = {key: value for key, value in self.fields.items() if key not in _TAKEN}
-        known = _ERRORS.get(self.code)
-        if known is not None:
-            return known(self.message, **fields)
-        return RequestError(self.message, code=self.code, **fields)
+        return RequestError.of(self.code, self.message, fields)
 
 
 class Stranger(msgspec.Struct, tag=10, array_like=True, gc=False):
     """I don't know you (any more): say Hello first. What came before was not read."""
 
-
-_ERRORS: Final[dict[int, type[RequestError]]] = {
-    BadRequest.code: BadRequest,
-    Unavailable.code: Unavailable,
-    TimedOut.code: TimedOut,
-}
 
 # Names that a RequestError gives another meaning: a peer's fields must not clash with them.
 _TAKEN: Final = frozenset({"self", "message", "code"})

@@ -223,6 +223,7 @@ class RpcClient:
         budget: float,
         kind: int,
         on_answer: OnAnswer,
+        message_id: int = 0,
     ) -> int:
         """Forwards a client's request.
 
@@ -235,6 +236,7 @@ class RpcClient:
             kind: NOTIFY, IDEMPOTENT, both or 0.
             on_answer: gets a Reply or a Failure exactly once (for a notify: a Failure if it could
                 not be written, else nothing). May be called before this returns.
+            message_id: the client's own number for it; 0 for a notify.
 
         Returns:
             The id that the answer will have.
@@ -245,7 +247,7 @@ class RpcClient:
             text = f"no server {peer_id}"
             on_answer(Failure(request_id, 503, text, {"retry": True}))
             return request_id
-        request = Request(request_id, route, session, body, budget_ms(budget), kind)
+        request = Request(request_id, route, session, body, budget_ms(budget), kind, message_id)
         peer.pipe.ask_request(request, self._clock() + budget, on_answer)
         if not peer.dirty:
             self._mark(peer)

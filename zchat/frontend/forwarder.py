@@ -136,7 +136,14 @@ class Forwarder:
         kind = IDEMPOTENT if route in self._retried else 0
         if message.id:
             self._client.request(
-                server, route, session.encoded(), message.body, self._deadline, kind, waiting
+                server,
+                route,
+                session.encoded(),
+                message.body,
+                self._deadline,
+                kind,
+                waiting,
+                message.id,
             )
         else:
             self._client.request(

@@ -7,6 +7,8 @@ import { PeopleView } from './people_view.js';
 import { StateView } from './state_view.js';
 import { TimelineView } from './timeline_view.js';
 
+const ALONE = ' Nobody else is here yet; whoever has this page’s address can come.';
+
 /**
  * The second screen: a room, and the parts that show it.
  *
@@ -91,7 +93,7 @@ export class ChatView {
     this.#attention.show(rid);
     this.#timeline.clear(me);
     const alone = this.#room.people.length === 1;
-    const hint = alone ? ' Nobody else is here yet; whoever has this page’s address can come.' : '';
+    const hint = alone ? ALONE : '';
     this.#timeline.addNotice(`You are in ${rid}.${hint}`, 'here');
   }
 

@@ -7,7 +7,8 @@ export class Position {
   offset = 0;
 
   /**
-   * @param {{epoch?: string, offset?: number}} publication without an offset it always counts as new
+   * @param {{epoch?: string, offset?: number}} publication
+   *   without an offset it always counts as new
    * @returns {boolean} it was not seen before; the position is now past it
    */
   advance({ epoch, offset }) {

@@ -58,6 +58,6 @@ export class StateView {
 }
 
 function stripText(name, reason) {
-  if (name === 'reconnecting') return 'The connection is lost.';
+  if (name === 'reconnecting') return 'Connection lost.';
   return name === 'offline' ? reason : 'Connecting…';
 }

@@ -1,5 +1,12 @@
 import { byId, element } from './dom.js';
-import { dayItem, messageItem, noticeItem, presenceItem, showPresence, timeNode } from './line_view.js';
+import {
+  dayItem,
+  messageItem,
+  noticeItem,
+  presenceItem,
+  showPresence,
+  timeNode,
+} from './line_view.js';
 import { duration, sameDay } from './times.js';
 
 const MOST_ITEMS = 1000;
