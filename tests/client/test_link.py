@@ -19,7 +19,7 @@ from zchat.errors import ProtocolError, TimedOut, Unavailable
 from zchat.protocol import message, package
 from zchat.protocol.body import JSON
 from zchat.protocol.connection import ClientConnection
-from zchat.protocol.handshake import ServerHandshake
+from zchat.protocol.handshake import HandshakeRequest, ServerHandshake
 
 ECHO = "test.testHandler.echo"
 HUNG = "test.testHandler.hang"
@@ -215,9 +215,9 @@ async def test_kick_by_a_server_that_does_not_close(
 
 
 async def test_heartbeats_follow_the_servers(server: FakeServer) -> None:
-    server.handshake = QuickHandshake(0.02)
+    server.handshake = QuickHandshake(0.2)
     async with opened(server) as owner:
-        await server.until(lambda: server.heartbeats >= 3)
+        await server.until(lambda: server.heartbeats >= 2)
         assert owner.link.ending is None
 
 
@@ -228,18 +228,53 @@ async def test_silent_server_is_given_up(server: FakeServer) -> None:
         assert await owner.ended == Ending("heartbeat timeout", reconnect=True)
 
 
+class Clock:
+    """Stands in for the loop of a link whose check for silence is called by hand."""
+
+    def __init__(self, owner: Owner, heartbeat: float) -> None:
+        self.now = 1000.0
+        self.due: list[float] = []
+        owner.link._loop = self  # type: ignore[assignment]
+        owner.link._heartbeat = heartbeat
+        owner.link._alive_at = self.now
+        owner.link._set_check(2 * heartbeat, owner.link._check)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: object) -> Clock:
+        self.due.append(self.now + delay)
+        return self
+
+    def when(self) -> float:
+        return self.due[-1]
+
+    def cancel(self) -> None:
+        pass
+
+
 async def test_any_traffic_keeps_the_link(server: FakeServer) -> None:
-    server.handshake = QuickHandshake(0.05)
     async with opened(server) as owner:
-        (connection,) = server.connections
-        loop = asyncio.get_running_loop()
-        end = loop.time() + 0.25
-        server.silent = True
-        while loop.time() < end:
-            connection.write_message(message.data_push("onNews", b"{}", DICTIONARY), binary=True)
-            await owner.pushes.get()
-            await asyncio.sleep(0.01)
-        assert owner.link.ending is None
+        clock = Clock(owner, heartbeat=10.0)
+        clock.now = 1015.0
+        owner.link._receive(message.data_push("onNews", b"{}", DICTIONARY))
+        clock.now = 1020.0
+        owner.link._check()
+        assert clock.due == [1020.0, 1035.0]
+        clock.now = 1035.0
+        owner.link._check()
+        assert await owner.ended == Ending("heartbeat timeout", reconnect=True)
+
+
+async def test_a_client_held_up_reads_before_it_gives_up(server: FakeServer) -> None:
+    async with opened(server) as owner:
+        clock = Clock(owner, heartbeat=10.0)
+        clock.now = 1026.0  # six seconds after the check was due
+        owner.link._check()
+        assert clock.due == [1020.0, 1032.0]
+        clock.now = 1032.0
+        owner.link._check()
+        assert await owner.ended == Ending("heartbeat timeout", reconnect=True)
 
 
 async def test_refused_handshake(server: FakeServer) -> None:
@@ -287,3 +322,16 @@ async def test_gone_before_the_handshake(server: FakeServer) -> None:
     server.connections[0].drop()
     with pytest.raises(Disconnected, match="connection lost"):
         await opening
+
+
+async def test_handshake_that_cannot_be_confirmed(server: FakeServer) -> None:
+    owner = Owner()
+    owner.link._receive(server.handshake.answer(HandshakeRequest()))
+    assert owner.link.ending == Ending("not connected", reconnect=True)
+
+
+async def test_heartbeat_that_cannot_be_sent(server: FakeServer) -> None:
+    async with opened(server) as owner:
+        owner.link._transport.abort()
+        owner.link._beat()
+        assert await owner.ended == Ending("the connection is gone", reconnect=True)

@@ -309,9 +309,9 @@ class Wall:
                 raise ConnectionRefusedError
             await asyncio.get_running_loop().create_connection(lambda: outer, *self.target)
         except OSError:
-            while outer.other.transport is None:
-                await asyncio.sleep(0)
-            outer.other.transport.abort()
+            transport = await eventually(lambda: outer.other.transport)
+            assert transport is not None
+            transport.abort()
 
     def cut(self) -> None:
         """Breaks all links; new ones can be made if `open`."""
@@ -323,6 +323,5 @@ class Wall:
         assert self._server is not None
         self._server.close()
         self.cut()
-        while self._connecting or self.wires:
-            await asyncio.sleep(0)
+        await eventually(lambda: not self._connecting and not self.wires)
         await self._server.wait_closed()

@@ -22,6 +22,7 @@ from zchat.cluster.envelope import (
     Answer,
     Call,
     Cast,
+    Envelope,
     Failure,
     Hello,
     Ping,
@@ -332,9 +333,7 @@ async def test_a_restart_sends_idempotent_requests_again(cluster: Cluster) -> No
     first, frontend = await cluster.pair()
     once = frontend.request(b"once")
     again = frontend.request(b"again", kind=IDEMPOTENT)
-    call = asyncio.create_task(
-        frontend.client.call("chat-1", "read", [], 10.0, idempotent=True)
-    )
+    call = asyncio.create_task(frontend.client.call("chat-1", "read", [], 10.0, idempotent=True))
     await eventually(lambda: len(first.requests) == 2 and first.calls)
     first.kill()
     await eventually(lambda: state_of(frontend) is LOST)
@@ -407,7 +406,7 @@ async def test_a_frozen_peer_is_lost_and_found(cluster: Cluster) -> None:
     assert frontend.answers == [Failure(2, 503, "lost the link to chat-1", lost)]
     router.say(welcome("life"), to=routing_id)
     await up(frontend)
-    messages = []
+    messages: list[Envelope] = []
     while not any(isinstance(envelope, Request) for envelope in messages):
         messages += await router.envelopes()
     assert [envelope.id for envelope in messages if isinstance(envelope, Request)] == [number]
@@ -486,9 +485,7 @@ async def test_a_restart_that_was_not_seen(cluster: Cluster) -> None:
 # Hostile peers
 
 
-async def test_another_server_than_expected(
-    cluster: Cluster, expected_logs: ExpectedLogs
-) -> None:
+async def test_another_server_than_expected(cluster: Cluster, expected_logs: ExpectedLogs) -> None:
     expected_logs("zchat.cluster", "wrong server from 'chat-1' chat-2")
     router = Bare(cluster, zmq.ROUTER)
     frontend = cluster.frontend(router.bind())

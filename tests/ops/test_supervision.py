@@ -39,7 +39,6 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "config").mkdir(parents=True)
-        (folder / "logs").mkdir()
         self.conf = CONF
         self.environ: dict[str, str] = {}
         self.write(gate=[GATE], chat=[CHAT], web=[])
@@ -59,6 +58,7 @@ class Project:
         parser.read_string(self.conf)
         groups = options.process_groups_from_parser(parser)
         return SimpleNamespace(
+            section=options.configroot.supervisord,
             programs={g.name: g.process_configs[0] for g in groups},
             groups={g.name: g for g in groups},
             warnings=options.parse_warnings,
@@ -119,9 +119,22 @@ def test_the_projects_own_files(project: Project) -> None:
     assert chat.priority < gate.priority
 
 
-@pytest.mark.parametrize("folder", ["logs", "run"])
-def test_folders_that_supervisord_needs_are_part_of_the_project(folder: str) -> None:
-    assert (PROJECT / folder / ".gitignore").is_file()
+def test_folders_are_made_and_supervisord_logs_there(project: Project) -> None:
+    section = project.read().section
+    assert section.logfile == str(project.folder / "logs/supervisord.log")
+    assert section.pidfile == str(project.folder / "run/supervisord.pid")
+    assert (project.folder / "logs").is_dir()
+    assert (project.folder / "run").is_dir()
+
+
+def test_a_logfile_in_supervisord_conf_stays(project: Project) -> None:
+    project.conf = CONF.replace("[supervisord]", "[supervisord]\nlogfile=/dev/null")
+    assert not hasattr(project.read().section, "logfile")  # left to supervisord
+
+
+def test_a_folder_that_cannot_be_made(project: Project) -> None:
+    (project.folder / "run").write_text("")
+    assert project.complaint() == f"zchat: cannot make {project.folder}/run: File exists"
 
 
 def test_later_options_go_before_earlier_ones(project: Project) -> None:
@@ -371,8 +384,10 @@ def test_a_forked_server_can_be_stopped_from_its_first_moment() -> None:
         for _ in range(20):
             pid = ServerOptions().fork()
             if pid == 0:
-                signal.pause()
-                os._exit(0)
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(5)  # the end of a child that SIGTERM did not end
+                while True:
+                    signal.pause()
             os.kill(pid, signal.SIGTERM)
             _, status = os.waitpid(pid, 0)
             assert os.WIFSIGNALED(status)

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,9 +51,6 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         (path / "config").mkdir()
-        for name in ("logs", "run"):
-            (path / name).mkdir()
-            shutil.copy(PROJECT / name / ".gitignore", path / name)
         (path / "dummy.py").write_text(DUMMY)
         conf = (PROJECT / "supervisord.conf").read_text()
         conf = conf.replace("-m zchat.ops.cli run", "dummy.py").replace(
@@ -135,8 +131,11 @@ def _line(server_id: str, port: int) -> dict[str, Any]:
 
 def _is_alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and that nobody has waited for does not."""
-    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
-    return shown.stdout.strip() not in ("", "Z", "Zs")
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return not status.rpartition(")")[2].startswith(" Z")
 
 
 def eventually(predicate: Callable[[], object], timeout: float = 2 * PATIENCE) -> None:

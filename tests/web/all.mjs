@@ -8,6 +8,7 @@ import './zchat/address.test.mjs';
 import './zchat/backoff.test.mjs';
 import './zchat/client.test.mjs';
 import './zchat/connection.test.mjs';
+import './zchat/ending.test.mjs';
 import './zchat/heartbeat.test.mjs';
 import './zchat/message.test.mjs';
 import './zchat/package.test.mjs';

@@ -22,7 +22,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
 from typing import Any, Self
 
 from zchat.client.backoff import Backoff
@@ -166,12 +165,7 @@ class Client:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def request(self, route: str, body: Any = None, *, timeout: float | None = None) -> Any:

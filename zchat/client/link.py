@@ -141,7 +141,7 @@ class Link:
         """
         try:
             async with asyncio.timeout(timeout):
-                await self._transport.open(url)
+                await self._transport.open(url, timeout)
                 self._transport.send(self._connection.data_to_send())
                 return await self._opened
         except TimeoutError:
@@ -258,7 +258,12 @@ class Link:
 
     def _check(self) -> None:
         """Give up a server that was silent for two intervals (wire 9.4)."""
-        left = self._alive_at + 2 * self._heartbeat - self._loop.time()
+        now = self._loop.time()
+        left = self._alive_at + 2 * self._heartbeat - now
+        if left <= 0 and self._check_timer is not None:
+            # When it was we who were held up, what the server sent may still wait to be read.
+            late = now - self._check_timer.when()
+            left = min(late, self._heartbeat) if late > self._heartbeat / 4 else 0.0
         if left > 0:
             self._set_check(left, self._check)
         else:

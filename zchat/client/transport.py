@@ -42,11 +42,15 @@ class Transport(Protocol):
     """One connection's way out and in.
 
     `on_message` gets what arrives; `on_close` is called once, with the WebSocket close code or
-    None and the reason, when the connection is gone, whoever ended it.
+    None and the reason, when a connection that was open is gone, whoever ended it.
     """
 
-    async def open(self, url: str) -> None:
+    async def open(self, url: str, timeout: float) -> None:
         """Connect.
+
+        Args:
+            url: where to; its scheme says how.
+            timeout: seconds after which even an attempt that was cancelled leaves no socket.
 
         Raises:
             Disconnected: it did not work.
@@ -93,11 +97,10 @@ class WebSocketTransport:
         self._stream: IOStream | None = None
         self._gone = asyncio.Event()
 
-    async def open(self, url: str) -> None:
+    async def open(self, url: str, timeout: float) -> None:
         connecting = asyncio.ensure_future(
             websocket_connect(
-                # Tornado's own time limits are off: whoever waits for `open` sets one.
-                HTTPRequest(url, connect_timeout=0, request_timeout=0),
+                HTTPRequest(url, connect_timeout=timeout, request_timeout=timeout),
                 on_message_callback=self._received,
                 max_message_size=self._limit,
             )
@@ -115,6 +118,8 @@ class WebSocketTransport:
         if self._stream is not None:
             self._stream.set_nodelay(True)
             self._stream.max_write_buffer_size = MAX_UNSENT
+        if self._gone.is_set():  # already, before we came to know it
+            self._tell(connection)
 
     def send(self, data: bytes) -> None:
         if self._stream is None:
@@ -151,13 +156,12 @@ class WebSocketTransport:
             self._on_message(data if isinstance(data, bytes) else data.encode())
 
     def _closed(self) -> None:
-        if self._gone.is_set():
-            return
-        self._gone.set()
-        connection = self._connection
-        if connection is None:
-            self._on_close(None, "")
-            return
+        if not self._gone.is_set():
+            self._gone.set()
+            if self._connection is not None:
+                self._tell(self._connection)
+
+    def _tell(self, connection: WebSocketClientConnection) -> None:
         self.abort()  # or Tornado warns of a connection that nobody closed
         self._on_close(connection.close_code, connection.close_reason or "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 import zmq
@@ -103,6 +104,13 @@ class Context:
             socket.connect(address)
         except zmq.ZMQError as error:
             raise ConfigError(f"cannot connect to {address}: {error.strerror}") from error
+
+    def reconnect(self, socket: zmq.Socket[bytes], address: str, server_key: bytes | None) -> None:
+        """Begins the link to `address` anew; what libzmq kept for it is thrown away."""
+        # ENOENT: libzmq has given the link up by itself.
+        with contextlib.suppress(zmq.ZMQError):
+            socket.disconnect(address)
+        self.connect(socket, address, server_key)
 
     def reload_allowed(self) -> None:
         """Reads the allow-list again, for servers that were added.

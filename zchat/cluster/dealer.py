@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -10,7 +11,7 @@ import zmq
 
 from zchat.cluster.context import Context
 from zchat.cluster.drain import Drain
-from zchat.cluster.monitor import LINKED, UNLINKED, Monitor
+from zchat.cluster.monitor import LINKED, RETRY_REFUSED, UNLINKED, Monitor
 
 logger = logging.getLogger("zchat.cluster")
 
@@ -58,6 +59,10 @@ class Dealer:
         self._on_unlinked = on_unlinked
         self._said_refused = False
         self._closed = False
+        self._context = context
+        self._server_key = server_key
+        self._loop = asyncio.get_running_loop()
+        self._retry: asyncio.TimerHandle | None = None
         socket = self._socket = context.socket(
             zmq.DEALER, send_high_water=HIGH_WATER, receive_high_water=HIGH_WATER
         )
@@ -102,6 +107,8 @@ class Dealer:
             return
         self._closed = True
         self.linked = False
+        if self._retry is not None:
+            self._retry.cancel()
         self._drain.close()
         self._monitor.close()
         self._socket.close()
@@ -135,6 +142,17 @@ class Dealer:
         elif event == UNLINKED:
             self.linked = False
             self._on_unlinked()
-        elif not self._said_refused:
+        else:
+            self._on_refused()
+
+    def _on_refused(self) -> None:
+        if not self._said_refused:
             self._said_refused = True
             logger.warning("%s refuses our handshake: are the keys right?", self._address)
+        if self._retry is None:
+            self._retry = self._loop.call_later(RETRY_REFUSED, self._reconnect)
+
+    def _reconnect(self) -> None:
+        self._retry = None
+        if not self.linked:
+            self._context.reconnect(self._socket, self._address, self._server_key)

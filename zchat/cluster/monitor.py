@@ -18,6 +18,10 @@ REFUSED: Final = int(
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
+RETRY_REFUSED: Final = 1.0
+"""Seconds after which a refused link is begun anew, by whoever has it: libzmq gives it up for good,
+but the key that was missing may be on the list soon."""
+
 # Retries are left out: a peer that is away would wake us ten times a second.
 _EVENTS: Final = LINKED | UNLINKED | REFUSED
 

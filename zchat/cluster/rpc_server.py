@@ -396,8 +396,8 @@ class RpcServer:
         on_request = self._handlers.on_request
         for envelope in envelopes:
             if not peer.alive:
-                self.refusals.refuse("lost life", identity)
-            elif type(envelope) is Request:
+                break  # a handler closed us
+            if type(envelope) is Request:
                 # One handler's fault must not keep the other requests of the batch from theirs.
                 try:
                     on_request(peer, envelope)

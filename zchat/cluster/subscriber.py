@@ -15,6 +15,8 @@ subscriptions:
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -26,7 +28,7 @@ import zmq
 
 from zchat.cluster.context import Context
 from zchat.cluster.drain import Drain
-from zchat.cluster.monitor import LINKED, UNLINKED, Monitor
+from zchat.cluster.monitor import LINKED, RETRY_REFUSED, UNLINKED, Monitor
 from zchat.cluster.refusals import Refusals
 from zchat.cluster.topic import SUBSCRIBE, TOKEN, UNSUBSCRIBE, prefix
 
@@ -61,7 +63,7 @@ class SubscriberHandlers:
 class _Link:
     """One publisher that we connect to."""
 
-    __slots__ = ("address", "linked", "owed", "server_id", "server_key")
+    __slots__ = ("address", "linked", "owed", "retry", "server_id", "server_key")
 
     def __init__(self, server_id: str, address: str, server_key: bytes | None) -> None:
         self.server_id = server_id
@@ -70,6 +72,13 @@ class _Link:
         self.linked = False
         self.owed = 0
         """Frames that libzmq keeps for it while it is away."""
+        self.retry: asyncio.TimerHandle | None = None
+
+    def forget_retry(self) -> None:
+        """The link is made or not wanted any more."""
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
 
 
 class Subscriber:
@@ -99,7 +108,7 @@ class Subscriber:
         self.left = 0
         """Publications dropped because their topic is not (or no longer) subscribed to."""
         self.renewed = 0
-        """Links begun anew because too much waited for them."""
+        """Links begun anew because too much waited for them, or because they were refused."""
         self.refusals = Refusals("XSUB", clock)
         self._context = context
         self._handlers = handlers
@@ -141,8 +150,10 @@ class Subscriber:
         """Stops listening to a publisher; `on_unlink` is not called. Idempotent."""
         link = self._links.pop(server_id, None)
         if link is not None and self._socket is not None:
+            link.forget_retry()
             self._away.discard(link)
-            self._socket.disconnect(link.address)
+            with contextlib.suppress(zmq.ZMQError):  # libzmq may have given it up by itself
+                self._socket.disconnect(link.address)
 
     def subscribe(self, topic: str) -> None:
         """Asks all publishers for a topic. Idempotent.
@@ -173,6 +184,8 @@ class Subscriber:
         self._monitor.close()
         self._socket.close()
         self._socket = self._monitor = self._drain = None
+        for link in self._links.values():
+            link.forget_retry()
         self._links.clear()
         self._away.clear()
 
@@ -204,11 +217,11 @@ class Subscriber:
 
     def _renew(self, link: _Link) -> None:
         """Throws away what waits for a publisher; a new link starts with all topics."""
-        self.renewed += 1
-        link.owed = len(self._topics)
-        socket = self._socket or self._open()
-        socket.disconnect(link.address)
-        self._context.connect(socket, link.address, link.server_key)
+        link.retry = None
+        if self._socket is not None:
+            self.renewed += 1
+            link.owed = len(self._topics)
+            self._context.reconnect(self._socket, link.address, link.server_key)
 
     def _burst(self, budget: int) -> bool:
         for _ in range(budget):
@@ -245,9 +258,16 @@ class Subscriber:
             elif event == UNLINKED:
                 self._on_unlinked(link)
             else:
-                self.refusals.refuse("handshake", link.server_id, "are the keys right?")
+                self._on_refused(link)
+
+    def _on_refused(self, link: _Link) -> None:
+        self.refusals.refuse("handshake", link.server_id, "are the keys right?")
+        if link.retry is None:
+            loop = asyncio.get_running_loop()
+            link.retry = loop.call_later(RETRY_REFUSED, self._renew, link)
 
     def _on_linked(self, link: _Link) -> None:
+        link.forget_retry()
         link.linked = True
         link.owed = 0
         self._away.discard(link)

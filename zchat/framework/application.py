@@ -4,8 +4,8 @@
     app.route("chat", by_channel("room"))
     app.presence(joined="onJoin", left="onLeave")
 
-Its code stands in `servers/` beside that file (see `loader`). In handlers and remotes, `self.app` is
-the application at work on one server: then it also knows that server, its channels and its peers.
+Its code stands in `servers/` beside that file (see `loader`). In handlers and remotes, `self.app`
+is the application at work on one server: it also knows that server, its channels and its peers.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ import msgspec
 
 from zchat.errors import RequestError, TimedOut, Unavailable
 from zchat.framework.context import current
+from zchat.framework.link_tokens import LinkTokens
 from zchat.framework.taking import Taking
 from zchat.frontend.resync import Announced, Claim, Repaired
 from zchat.rooms.broker import Broker, Stream
@@ -110,6 +111,7 @@ class ChannelHost:
         self._broker = Broker(store, self._published, lambda: time.time_ns() // 1_000_000)
         self._opening: dict[str, asyncio.Future[Channel]] = {}
         self._pending: dict[bytes, _Pending] = {}
+        self._links = LinkTokens(server_id)
         self._tokens = 0
         self._losing: dict[str, Channel] = {}
         self._settled = asyncio.Event()
@@ -158,7 +160,10 @@ class ChannelHost:
     def on_token(self, token: bytes) -> None:
         """The XPUB shows a token: that frontend has the channel's topic from here on."""
         pending = self._pending.get(token)
-        if pending is None or pending.admitted.done():
+        if pending is None:
+            self._links.seen(token)
+            return
+        if pending.admitted.done():
             return
         channel, uid, ref = pending.channel, pending.uid, pending.ref
         try:
@@ -210,6 +215,11 @@ class ChannelHost:
         return await self._broker.offer(channel.stream, Draft(route, body, uid, cid, to))
 
     @property
+    def settled(self) -> bool:
+        """Whether it speaks for its channels: all frontends have told of their members."""
+        return self._settled.is_set()
+
+    @property
     def published(self) -> int:
         """Publications since the start."""
         return self._broker.published
@@ -217,26 +227,34 @@ class ChannelHost:
     # For frontends
 
     async def announce(
-        self, frontend: str, incarnation: str, claims: dict[str, list[Claim]], last: bool
+        self,
+        frontend: str,
+        incarnation: str,
+        ring: str,
+        claims: dict[str, list[Claim]],
+        last: bool,
+        token: bytes,
     ) -> list[Announced]:
         """A frontend tells of its members in our channels, and learns where those stand.
 
         Channels that are not ours are left out of the answer: the ring will tell the frontend.
+
+        Raises:
+            Unavailable: its token did not come: it has no link to our publications yet.
         """
-        answers = []
-        for name, members in claims.items():
-            if self._ring().owner(name) != self._server_id:
-                continue
-            channel = await self._open(name, settled=False)
-            for claim in members:
-                ref = SessionRef(frontend, incarnation, claim.session)
-                self._claim(channel, Member(claim.uid, claim.since, claim.exclusive, {ref}))
-            epoch, offset = channel.stream.position
-            answers.append(Announced(name, epoch, offset, channel.presence.version))
+        channels = [
+            await self._claimed(name, frontend, incarnation, members)
+            for name, members in claims.items()
+            if self._ring().owner(name) == self._server_id
+        ]
         if last:
-            self.taking.announced(frontend)
+            self.taking.announced(frontend, ring)
             self.tick()
-        return answers
+        await self._links.wait(token)
+        return [
+            Announced(channel.name, *channel.stream.position, channel.presence.version)
+            for channel in channels
+        ]
 
     async def repair(self, name: str, after: int) -> Repaired:
         """What follows offset `after`, for a frontend that has a gap: one page of it."""
@@ -264,8 +282,9 @@ class ChannelHost:
         for name in [name for name in self.channels if ring.owner(name) != self._server_id]:
             channel = self.channels.pop(name)
             self._losing.pop(name, None)
+            self._store.let_go(name)
             channel.stream.fail(self._moved(name))
-        self.taking.begin(frontends, self._clock())
+        self.taking.begin(ring.tag, frontends, self._clock())
         self._settled.clear()
         self.tick()
 
@@ -315,10 +334,18 @@ class ChannelHost:
         if channel.idle and not any(p.channel is channel for p in self._pending.values()):
             self.channels.pop(channel.name, None)
 
-    def _claim(self, channel: Channel, member: Member) -> None:
-        for ref in channel.presence.claim(member):
-            self.counters["claims_lost"] += 1
-            self._cast(ref.frontend, ref.incarnation, "hub.evict", (ref.session, channel.name))
+    async def _claimed(
+        self, name: str, frontend: str, incarnation: str, members: list[Claim]
+    ) -> Channel:
+        """The channel with these members in it; of two claims to one name the older wins."""
+        channel = await self._open(name, settled=False)
+        for claim in members:
+            member = Member(claim.uid, claim.since, claim.exclusive)
+            member.sessions.add(SessionRef(frontend, incarnation, claim.session))
+            for ref in channel.presence.claim(member):
+                self.counters["claims_lost"] += 1
+                self._cast(ref.frontend, ref.incarnation, "hub.evict", (ref.session, name))
+        return channel
 
     def _undo(self, name: str, uid: str, ref: SessionRef) -> None:
         self._cast(ref.frontend, ref.incarnation, "hub.leave", (ref.session, name))

@@ -7,6 +7,7 @@ attribute. This is the only place where exceptions become codes.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import typing
 from collections.abc import Awaitable, Callable, Iterable
@@ -98,8 +99,8 @@ class Dispatcher:
 def _decoder(method: Any) -> Callable[[bytes], Any]:
     """How a handler's body is read: its first parameter's annotation says what it must be."""
     hints = typing.get_type_hints(method, include_extras=True)
-    names = [name for name in method.__func__.__code__.co_varnames[1:3]]
-    wanted = hints.get(names[0], Any) if names else Any
+    first = next(iter(inspect.signature(method).parameters), "")
+    wanted = hints.get(first, Any)
     if wanted is Any or typing.get_origin(wanted) is dict or wanted is dict:
         return loads_lenient
     decoder = msgspec.json.Decoder(wanted)

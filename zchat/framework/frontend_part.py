@@ -1,4 +1,4 @@
-"""The part of a server that clients connect to, tied together: sockets, sessions, hub, forwarder."""
+"""The part of a server that clients connect to: sockets, sessions, hub and forwarder, tied."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FrontendPart:
         self.sessions = SessionTable(server.id, node.incarnation)
         handlers = SubscriberHandlers(
             on_message=lambda topic, payload: self.hub.on_frame(topic, payload),
-            on_link=lambda owner: self.hub.repeat_tokens(owner),
+            on_link=self._linked,
         )
         self._subscriber = Subscriber(node.context, handlers)
         self.hub = Hub(
@@ -71,7 +71,13 @@ class FrontendPart:
             self._lost,
             hold_limit=settings.limits.outbox_bytes,
         )
-        self.resync = Resync(self.hub, self.sessions, node.call, lambda name: ring().owner(name))
+        self.resync = Resync(
+            self.hub,
+            self.sessions,
+            self._subscriber.send_token,
+            node.call,
+            ring,
+        )
         self.forwarder = Forwarder(
             server.type,
             node.client,
@@ -242,6 +248,12 @@ class FrontendPart:
         self._session(session).connection.kick(reason)
 
     # What the hub needs of others
+
+    def _linked(self, owner: str) -> None:
+        """Publications of an owner come in (again): what was sent into the dead link is lost."""
+        self.hub.repeat_tokens(owner)
+        if owner in self._ring().workers and self._node.is_up(owner):
+            self.resync.announce(owner)
 
     def _fetch(self, local: LocalChannel) -> None:
         self.resync.fetch(local)

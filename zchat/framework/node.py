@@ -40,7 +40,6 @@ class NodeEvents:
     peer_up: Callable[[str, bool], None] = _nothing
     """(server id, whether it is another process than before): it answers now."""
 
-    peer_lost: Callable[[str], None] = _nothing
     frontend_lost: Callable[[str, str], None] = _nothing
     """(server id, incarnation): that life of a server that used us has ended."""
 
@@ -220,7 +219,6 @@ class Node:
 
         return ClientHandlers(
             on_up=self._on_up,
-            on_lost=lambda peer: self._events.peer_lost(peer.server_id),
             on_call=on_call,
             on_cast=self._on_cast,
         )

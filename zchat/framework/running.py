@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import secrets
@@ -97,7 +96,7 @@ class Running:
             secrets.token_hex(8),
             self._context,
             self.methods,
-            NodeEvents(self._peer_up, self._peer_lost, self._frontend_lost, self._request),
+            NodeEvents(self._peer_up, self._frontend_lost, self._request),
             _limits(settings),
             settings.cluster.request_deadline,
             folder / settings.cluster.keys if security.keys else None,
@@ -174,8 +173,6 @@ class Running:
         except BaseException:
             await self.stop(0)
             raise
-        gc.collect()
-        gc.freeze()  # what lives as long as the process need not be looked at again
         logger.info("%s is ready, pid %d", self.server.id, os.getpid())
 
     async def stop(self, seconds: float | None = None) -> None:
@@ -261,9 +258,6 @@ class Running:
         self.membership.heard(server_id)
         if self.frontend:
             self.frontend.owner_up(server_id, restarted)
-
-    def _peer_lost(self, server_id: str) -> None:
-        logger.warning("%s does not answer", server_id)
 
     def _frontend_lost(self, server_id: str, incarnation: str) -> None:
         if self.owner:

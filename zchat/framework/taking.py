@@ -19,24 +19,31 @@ class Taking:
 
     def __init__(self, window: float = 1.0) -> None:
         self.window = window
-        self._awaited: set[str] = set()
+        self._ring = ""
+        self._awaited: frozenset[str] = frozenset()
+        self._announced: dict[str, str] = {}
         self._until = 0.0
 
-    def begin(self, frontends: Iterable[str], now: float) -> None:
-        """Wait for these frontends from now on."""
-        self._awaited = set(frontends)
+    def begin(self, ring: str, frontends: Iterable[str], now: float) -> None:
+        """Wait for these frontends' announces by this ring from now on."""
+        self._ring = ring
+        self._awaited = frozenset(frontends)
         self._until = now + self.window
 
-    def announced(self, frontend: str) -> None:
-        """That frontend has told of all of its members."""
-        self._awaited.discard(frontend)
+    def announced(self, frontend: str, ring: str) -> None:
+        """That frontend has told of all the members that are ours by the ring it knows.
+
+        It may know of the ring before we do.
+        """
+        self._announced[frontend] = ring
 
     def gone(self, frontend: str) -> None:
         """That frontend is not there to announce anything."""
-        self._awaited.discard(frontend)
+        self._announced.pop(frontend, None)
+        self._awaited -= {frontend}
 
     def done(self, now: float) -> bool:
         """Whether nothing is waited for any more."""
-        if self._awaited and now >= self._until:
-            self._awaited.clear()
-        return not self._awaited
+        if now >= self._until:
+            return True
+        return all(self._announced.get(name) == self._ring for name in self._awaited)

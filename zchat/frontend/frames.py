@@ -253,6 +253,7 @@ class FrameParser:
                 position = self._fill(message, data, position, frames)
                 if message.missing:
                     return position
+                message = self._message
             header = _read_header(data, position)
             if header is None:
                 return position

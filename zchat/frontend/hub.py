@@ -212,10 +212,17 @@ class Hub:
     def place(self, local: LocalChannel, position: StreamPosition, version: int) -> None:
         """An owner's answer says where the channel stands: go on from there."""
         local.version = version
+        for membership in local.joining.values():
+            start = membership.position
+            if start is not None and start.epoch != position.epoch:
+                # It came in before this epoch began, so all of the epoch is for it.
+                membership.position = StreamPosition(position.epoch, 0)
+                membership.version = version
         self._deliver(local, local.follower.place(position))
         early, local.early = local.early, []
         for change in early:
             self._tell(local, change)
+        self._promote(local)
 
     def repair(self, local: LocalChannel, position: StreamPosition, run: Run) -> None:
         """What was fetched for a gap."""
@@ -307,15 +314,13 @@ class Hub:
         """Write what was held past the member's position, once it is known and answered."""
         start = membership.position
         now = local.follower.position
-        if start is None or now is None or not membership.answered:
+        if start is None or now is None or start.epoch != now.epoch or not membership.answered:
             return
         held, membership.held, membership.held_bytes = membership.held or (), None, 0
         for epoch, offset, version, data in held:
-            later = offset > start.offset or version > membership.version
-            if later or epoch != start.epoch:
+            if epoch == start.epoch and (offset > start.offset or version > membership.version):
                 membership.session.connection.enqueue(data)
-        behind = start.offset > now.offset or membership.version > local.version
-        if start.epoch == now.epoch and behind:
+        if start.offset > now.offset or membership.version > local.version:
             return  # frames from before it came are still on their way: none of them is for it
         self._flush(local)
         del local.joining[membership.session.id]

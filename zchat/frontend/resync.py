@@ -1,8 +1,10 @@
 """Keeps this frontend's channels and their owners agreed.
 
 Each time a link to an owner comes up, or the ring changes, the frontend *announces*: it tells each
-owner which members it has in that owner's channels, and learns where those channels stand. A gap
-is *fetched* from the owner's history. Both are retried for as long as the owner is meant.
+owner which members it has in that owner's channels, and learns where those channels stand. With the
+announce goes a token through the subscriptions' pipe: the owner answers when its XPUB has shown it,
+so that whatever is published past the answered positions reaches us. A gap is *fetched* from the
+owner's history. Both are retried for as long as the owner is meant.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from zchat.errors import ZchatError
 from zchat.frontend.hub import Hub, LocalChannel
 from zchat.frontend.session import SessionTable
 from zchat.rooms.follower import Run
+from zchat.rooms.ring import Ring
 from zchat.rooms.stream import Item, StreamPosition
 
 logger = logging.getLogger("zchat.cluster")
@@ -65,21 +68,25 @@ class Resync:
     Args:
         hub: the channels here.
         sessions: the sessions here.
+        send_token: down the subscriptions' pipe, to all owners.
         call: RPC to a server.
-        owner: the owner of a channel by the ring of now.
+        ring: the ring of now.
     """
 
     def __init__(
         self,
         hub: Hub,
         sessions: SessionTable,
+        send_token: Callable[[bytes], None],
         call: Call,
-        owner: Callable[[str], str | None],
+        ring: Callable[[], Ring],
     ) -> None:
         self._hub = hub
         self._sessions = sessions
+        self._send_token = send_token
         self._call = call
-        self._owner = owner
+        self._ring = ring
+        self._tokens = 0
         self._announcing: dict[str, asyncio.Task[None]] = {}
         self._fetching: set[asyncio.Task[None]] = set()
 
@@ -121,7 +128,8 @@ class Resync:
         self._announcing.clear()
 
     def _owned(self, owner: str) -> list[LocalChannel]:
-        return [local for local in self._hub.channels.values() if self._owner(local.name) == owner]
+        ring = self._ring()
+        return [local for local in self._hub.channels.values() if ring.owner(local.name) == owner]
 
     async def _announce(self, owner: str) -> None:
         chunks = list(_chunks(self._owned(owner)))
@@ -135,12 +143,19 @@ class Resync:
         """One announce, until it is answered: the caller is cancelled when it is pointless."""
         while True:
             claims = {local.name: _claims(local) for local in chunk}
-            args = (self._sessions.frontend, self._sessions.incarnation, claims, last)
+            token = self._token(owner)
+            me = (self._sessions.frontend, self._sessions.incarnation)
+            args = (*me, self._ring().tag, claims, last, token)
+            self._send_token(token)
             try:
                 return await self._call(owner, "channel.announce", args)
             except ZchatError as error:
                 logger.info("announce to %s: %s; again in %g s", owner, error, _RETRY)
                 await asyncio.sleep(_RETRY)
+
+    def _token(self, owner: str) -> bytes:
+        self._tokens += 1
+        return f"{owner}/{self._sessions.incarnation}/{self._tokens}".encode()
 
     def _place(self, owner: str, answer: Announced) -> None:
         local = self._hub.channels.get(answer.channel)

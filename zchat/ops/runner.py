@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import logging
 import signal
@@ -71,6 +72,8 @@ async def _run(folder: Path, server_id: str) -> None:
         loop.add_signal_handler(number, stop.set)
     running = make(folder, server_id)
     await running.start()
+    gc.collect()
+    gc.freeze()  # what lives as long as the process need not be looked at again
     await stop.wait()
     logger.info("%s is asked to stop", server_id)
     await running.stop()

@@ -85,6 +85,7 @@ def add_programs(options: Any, parser: Any) -> dict[str, str]:
         ValueError: something is wrong; the text is one line.
     """
     _look_at_paths(options, parser)
+    _make_folders(options, parser)
     try:
         environment = options.environ_expansions.get("ENV_ZCHAT_ENV", "")
         topology = servers_file.load(
@@ -166,6 +167,23 @@ def _look_at_paths(options: Any, parser: Any) -> None:
             )
 
 
+def _make_folders(options: Any, parser: Any) -> None:
+    """Make logs/ and run/, which a fresh copy of the project does not have.
+
+    supervisord refuses a logfile or pidfile of its own in a folder that is not there, and looks
+    before it comes here; so where supervisord.conf says nothing, they are put there now.
+    """
+    files = {"logfile": "logs/supervisord.log", "pidfile": "run/supervisord.pid"}
+    for name, default in files.items():
+        path = Path(options.here, default)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"zchat: cannot make {path.parent}: {error.strerror}") from error
+        if not parser.has_option("supervisord", name):
+            setattr(options.configroot.supervisord, name, str(path))
+
+
 def _servers_of_this_machine(options: Any, topology: Topology) -> list[Server]:
     is_here: dict[str, bool] = {}
     for server in topology.servers:
@@ -235,7 +253,7 @@ def _fork(options: Any) -> int:
 
 ServerOptions.process_groups_from_parser = _process_groups
 # Servers only: supervisord does not daemonize itself by this way.
-#ServerOptions.fork = _fork
+ServerOptions.fork = _fork
 
 
 class Plugin:

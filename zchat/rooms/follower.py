@@ -62,15 +62,19 @@ class Follower:
     def place(self, position: StreamPosition) -> list[Run]:
         """An owner's answer says that the stream ends at `position` now.
 
-        A newcomer goes on from there, and so does one whose numbering has ended. Who stood in the
-        same epoch before stays where it stood: what lies between is `missing`.
+        A newcomer goes on from there. Who followed before stays where it stood, or begins at the
+        start of a new epoch, which began after the old one ended: the rest is `missing`.
 
         Returns:
             The held runs that may be delivered.
         """
         last = self.position or self._last
-        same = last is not None and last.epoch == position.epoch
-        self.position = last if same else position
+        if last is None:
+            self.position = position
+        elif last.epoch == position.epoch:
+            self.position = last
+        else:
+            self.position = StreamPosition(position.epoch, 0)
         self._known = position.offset
         return self._release()
 

@@ -29,6 +29,11 @@ class Ring:
         self.workers = frozenset(workers)
         self._owners: dict[str, str] = {}
 
+    @property
+    def tag(self) -> str:
+        """Names the ring: the same for every server that has the same workers in it."""
+        return "+".join(sorted(self.workers))
+
     def owner(self, channel: str) -> str | None:
         """The worker that owns `channel`; None in an empty ring.
 

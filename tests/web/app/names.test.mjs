@@ -2,9 +2,9 @@ import { nameProblem, tidyName } from '../../../webroot/js/app/names.js';
 import { equal, test } from '../support/harness.mjs';
 
 test('letters of any script with their marks, digits and _ make a name', () => {
-  for (const name of ['Ann', 'a_1', '_', 'Дмитрий', '水', 'สวัสดี', 'हिन्दी', 'Zoë', '𝒜bc', 'x'.repeat(20)]) {
-    equal(nameProblem(tidyName(name)), null, name);
-  }
+  const scripts = ['Дмитрий', '水', 'สวัสดี', 'हिन्दी', 'Zoë', '𝒜bc'];
+  const names = [...scripts, 'Ann', 'a_1', '_', 'x'.repeat(20)];
+  for (const name of names) equal(nameProblem(tidyName(name)), null, name);
 });
 
 test('what is wrong with the others', () => {

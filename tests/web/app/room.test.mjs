@@ -73,7 +73,7 @@ test('what is said without a connection waits; what was on its way says so', asy
   const { server, clock, client, room, log, lines } = await enter(() => undefined);
   room.say('on its way');
   await settled();
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   room.say('later', 'bo');
   await settled();
   equal(lines.map(({ status }) => status), ['failed', 'waiting']);
@@ -115,7 +115,7 @@ test('another room gives back what was not sent', async () => {
 test('a name still held by our own dead connection is waited for', async () => {
   const { server, clock, client } = await enter();
   server.answer = () => ({ code: 500, error: true });
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   clock.advance(1000);
   await settled();
   equal(client.state.name, 'reconnecting');

@@ -53,7 +53,7 @@ export class FakeServer {
         this.closed = false;
         this.sent = [];
         server.sockets.push(this);
-        setTimeout(() => (server.refuse ? this.onclose?.() : this.onopen?.()), 0);
+        setTimeout(() => (server.refuse ? this.onclose?.({ code: 1006 }) : this.onopen?.()), 0);
       }
 
       send(bytes) {

@@ -53,7 +53,7 @@ test('a lost connection is made again, and onConnect runs each time', async () =
   const onConnect = (client) => client.request('a.b.enter', { n: (entered += 1) });
   const { client, clock, states } = make(server, { onConnect });
   await client.connect();
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   equal([client.state.name, client.state.retryAt], ['reconnecting', 1000]);
   await fails(() => client.request('a.b.c'), ConnectionError);
   clock.advance(1000);
@@ -68,7 +68,7 @@ test('the waits grow while attempts fail, and wake skips the wait', async () => 
   const { client, clock } = make(server);
   await client.connect();
   server.refuse = true;
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   clock.advance(1000);
   await settled();
   equal([client.state.name, client.state.retryAt], ['reconnecting', 3000]);
@@ -83,15 +83,15 @@ test('losses right after connecting do not reset the waits', async () => {
   const server = new FakeServer();
   const { client, clock } = make(server);
   await client.connect();
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   clock.advance(1000);
   await settled();
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   equal(client.state.attempt, 2);
   clock.advance(2000);
   await settled();
   clock.advance(5000);
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   equal(client.state.attempt, 1);
   client.close();
 });
@@ -101,7 +101,7 @@ test('onConnect that is refused for good ends the reconnecting, and says so', as
   const { client, clock } = make(server, { onConnect: (client) => client.request('a.b.enter') });
   await client.connect();
   server.answer = () => ({ code: 500, error: true });
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   clock.advance(1000);
   await settled();
   equal([client.state.name, client.state.error instanceof RequestError], ['offline', true]);
@@ -113,7 +113,7 @@ test('onConnect that is refused for now is tried again', async () => {
   const { client, clock } = make(server, { onConnect: (client) => client.request('a.b.enter') });
   await client.connect();
   server.answer = () => ({ code: 503, retry: true });
-  server.last.onclose();
+  server.last.onclose({ code: 1006 });
   clock.advance(1000);
   await settled();
   equal(client.state.name, 'reconnecting');
@@ -125,6 +125,7 @@ test('a kick is final until connect is called again', async () => {
   const { client, clock } = make(server);
   await client.connect();
   server.deliver(server.last, kick({ reason: 'enough' }));
+  server.last.onclose({ code: 1000 });
   const { name, kicked, reason } = client.state;
   equal([name, kicked, reason, clock.waiting], ['offline', true, 'enough', 0]);
   await client.connect();

@@ -27,7 +27,7 @@ test('handshake, ack, request, answer', async () => {
   equal(server.heard[0][1].user, { a: 1 });
 });
 
-test('the dictionary is named in the next handshake and kept when it is not sent again', async () => {
+test('the dictionary is named in the next handshake and kept when not sent again', async () => {
   const server = new FakeServer();
   server.handshake.sys = { useDict: true, dict: { onChat: 7 }, dictVersion: 'v1' };
   const { connection } = await open(server);
@@ -66,14 +66,24 @@ test('silence ends the connection and fails its requests', async () => {
   equal(clock.waiting, 0);
 });
 
-test('a kick is final and says why, unless it asks to come back', async () => {
+test('the close code behind a kick says whether to come back', async () => {
   const server = new FakeServer();
-  const first = await open(server);
-  server.deliver(first.socket, kick({ reason: 'enough' }));
-  equal(first.log, [['end', { reason: 'enough', kicked: true, retry: false }]]);
-  const second = await open(server);
-  server.deliver(second.socket, kick({ reason: 'moving', reconnect: true }));
-  equal(second.log, [['end', { reason: 'moving', kicked: true, retry: true }]]);
+  for (const [code, retry] of [[1000, false], [4002, true], [4500, false]]) {
+    const { log, socket, clock } = await open(server);
+    server.deliver(socket, kick({ reason: 'enough' }));
+    equal(log, []);
+    socket.onclose({ code, reason: 'as a close says it' });
+    equal(log, [['end', { reason: 'enough', kicked: true, retry }]]);
+    equal(clock.waiting, 0);
+  }
+});
+
+test('a kick that no close follows is final', async () => {
+  const server = new FakeServer();
+  const { log, socket, clock } = await open(server);
+  server.deliver(socket, kick({}), kick({ reason: 'again' }));
+  clock.advance(2000);
+  equal(log, [['end', { reason: 'kicked', kicked: true, retry: false }]]);
 });
 
 test('garbage ends the connection, and later packages are not handled', async () => {

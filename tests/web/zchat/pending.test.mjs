@@ -18,7 +18,7 @@ test('answers find their requests in any order', async () => {
   equal([ids, pending.size, clock.waiting], [[1, 2], 0, 0]);
 });
 
-test('a code of 400 or more is an error with the whole answer', async () => {
+test('a code other than 200 is an error with the whole answer', async () => {
   const { pending } = start();
   const answer = pending.add(1000, () => {});
   pending.answer(1, { code: 503, error: 'busy', retry: true });

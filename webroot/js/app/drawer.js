@@ -12,7 +12,9 @@ export class Drawer {
     this.#button.addEventListener('click', () => this.#set(!this.#isOpen));
     byId('drawer-close').addEventListener('click', () => this.#closeAndReturn());
     byId('shade').addEventListener('click', () => this.#closeAndReturn());
-    this.#panel.addEventListener('keydown', ({ key }) => key === 'Escape' && this.#closeAndReturn());
+    this.#panel.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape' && this.#isOpen) this.#closeAndReturn();
+    });
     matchMedia(NARROW).addEventListener('change', () => this.close());
     this.close();
   }

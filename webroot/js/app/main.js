@@ -54,9 +54,9 @@ class Page {
     this.#chat.showState(state, state.name === 'offline' ? this.#whyOffline(state) : '');
   }
 
-  #whyOffline({ error, kicked, reason }) {
+  #whyOffline({ error, reason }) {
     if (error) return enteringProblem(error, this.#room);
-    return kicked ? `The server ended the connection: ${reason}.` : 'You are offline.';
+    return `The server ended the connection: ${reason}.`;
   }
 
   #leave() {

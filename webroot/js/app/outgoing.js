@@ -56,7 +56,7 @@ export class Outgoing {
    * @returns {Line | 'known' | null} the line on its way, 'known' when it stands already
    */
   recognise({ cid, from, target, msg }) {
-    if (cid === undefined) {
+    if (!cid) {
       const same = (line) => line.from === from && line.target === target && line.text === msg;
       return this.#lines.find(same) ?? null;
     }

@@ -98,7 +98,7 @@ export class Client extends Emitter {
    * @param {unknown} [body]
    * @param {{timeout?: number}} [options] milliseconds
    * @returns {Promise<any>} the answer
-   * @throws {RequestError} the server answered with a code of 400 or more
+   * @throws {RequestError} the server answered with a code other than 200
    * @throws {ConnectionError} there is no connection, or it broke (`sent` says which)
    * @throws {import('./errors.js').TimeoutError} no answer in time
    */

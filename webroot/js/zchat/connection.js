@@ -1,5 +1,6 @@
 import { systemClock } from './clock.js';
 import { RouteDictionary } from './dictionary.js';
+import { endingOf } from './ending.js';
 import { ConnectionError, ProtocolError } from './errors.js';
 import { Heartbeat } from './heartbeat.js';
 import { decodeJson, encodeJson } from './json.js';
@@ -9,15 +10,11 @@ import { Pending } from './pending.js';
 
 const { HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, DATA, KICK } = PackageType;
 const VERSION = '0.1.0';
+const KICK_PATIENCE = 2000; // milliseconds that a server has to close after its kick
 
 /**
  * One WebSocket to one frontend, from its handshake to its end. It does not come back: Client
  * makes a new one.
- *
- * @typedef {object} Ending why a connection is over
- * @property {string} reason for people and logs
- * @property {boolean} kicked the server put us out and said why
- * @property {boolean} retry connecting again may help
  */
 export class Connection {
   #options;
@@ -29,6 +26,8 @@ export class Connection {
   #inbox = [];
   #turn = null;
   #opening = null;
+  #kick = null;
+  #cancelKick = null;
   #ready = false;
   #ended = false;
 
@@ -38,7 +37,8 @@ export class Connection {
    * @param {unknown} [options.user] handed to the server in the handshake
    * @param {RouteDictionary} [options.dictionary] from an earlier connection, to save sending it
    * @param {(route: string, body: any) => void} [options.onPush]
-   * @param {(ending: Ending) => void} [options.onEnd] once, only after `open` succeeded
+   * @param {(ending: import('./ending.js').Ending) => void} [options.onEnd] once, and only
+   *   after `open` succeeded
    * @param {number} [options.openTimeout] milliseconds until the handshake must be done
    * @param {number} [options.requestTimeout] milliseconds; the server's own deadline is 5 s
    * @param {import('./clock.js').Clock} [options.clock]
@@ -71,7 +71,7 @@ export class Connection {
    * @param {string} route serverType.handlerName.method
    * @param {unknown} [body]
    * @param {{timeout?: number}} [options] milliseconds
-   * @returns {Promise<any>} the answer; an answer with a code of 400 or more is a RequestError
+   * @returns {Promise<any>} the answer; one with a code other than 200 is a RequestError
    */
   async request(route, body = {}, { timeout = this.#options.requestTimeout } = {}) {
     this.#mustBeReady();
@@ -106,10 +106,7 @@ export class Connection {
     this.#socket.binaryType = 'arraybuffer';
     this.#socket.onopen = () => this.#sayHello();
     this.#socket.onmessage = ({ data }) => this.#receive(data);
-    this.#socket.onclose = () => {
-      const lost = this.#ready ? 'the connection was lost' : 'the server could not be reached';
-      this.#end({ reason: lost, retry: true });
-    };
+    this.#socket.onclose = (close) => this.#end(endingOf(close, this.#kick));
   }
 
   #mustBeReady() {
@@ -208,9 +205,11 @@ export class Connection {
     return false;
   }
 
-  // A server that only wants its clients elsewhere says so; any other kick is final.
-  #kicked({ reason, reconnect }) {
-    this.#end({ reason: String(reason ?? 'kicked'), kicked: true, retry: reconnect === true });
+  // The close code behind the kick says whether to come back.
+  #kicked({ reason }) {
+    if (this.#kick !== null) return;
+    this.#kick = String(reason ?? 'kicked');
+    this.#cancelKick = this.#clock.after(KICK_PATIENCE, () => this.#end(endingOf({}, this.#kick)));
   }
 
   #end({ reason, retry, kicked = false }) {
@@ -218,6 +217,7 @@ export class Connection {
     this.#ended = true;
     const wasReady = this.#ready;
     this.#ready = false;
+    this.#cancelKick?.();
     this.#heartbeat?.stop();
     this.#inbox.length = 0;
     this.#hangUp();

@@ -3,7 +3,7 @@
  *
  *     ZchatError
  *      ├── ProtocolError    the server sent bytes that are not the Pomelo wire
- *      ├── ConnectionError  there is no connection, or it broke; `sent` says if the request had left
+ *      ├── ConnectionError  there is none, or it broke; `sent` says if the request had left
  *      │    └── GateError   the gate named no connector: none is up, as a rule
  *      ├── TimeoutError     no answer in time; whether the work was done is unknown
  *      └── RequestError     the server answered with an error: {code, error, ...}

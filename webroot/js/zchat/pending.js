@@ -1,6 +1,7 @@
 import { systemClock } from './clock.js';
 import { ConnectionError, RequestError, TimeoutError } from './errors.js';
 
+const SUCCESS = 200;
 const LARGEST_ID = 2 ** 31 - 1; // Pomelo's own encoder breaks above it
 
 /**
@@ -50,8 +51,8 @@ export class Pending {
     if (!request) return;
     this.#waiting.delete(id);
     request.cancel();
-    if (typeof body.code === 'number' && body.code >= 400) request.reject(new RequestError(body));
-    else request.resolve(body);
+    if ((body.code ?? SUCCESS) === SUCCESS) request.resolve(body);
+    else request.reject(new RequestError(body));
   }
 
   /**

@@ -64,6 +64,10 @@ class Store(Protocol):
         """At most `limit` publications with offsets above `after`, oldest first."""
         ...
 
+    def let_go(self, channel: str) -> None:
+        """Another owner writes this channel from now on; only a store that is shared knows how
+        it goes on, and any other must begin a new epoch when the channel comes back."""
+
     async def close(self) -> None:
         """Finish what is under way and let go of all resources. Idempotent."""
         ...

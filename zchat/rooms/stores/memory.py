@@ -44,6 +44,9 @@ class MemoryStore:
         kept = list(log.publications)[skip : skip + limit]
         return History(kept, StreamPosition(log.epoch, log.offset))
 
+    def let_go(self, channel: str) -> None:
+        self._logs.pop(channel, None)
+
     async def close(self) -> None:
         self._logs.clear()
 

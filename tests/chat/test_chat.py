@@ -1,0 +1,185 @@
+"""The chat, from its clients' side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import Cluster
+
+ENTER = "connector.entryHandler.enter"
+SEND = "chat.chatHandler.send"
+SWITCH = "connector.entryHandler.switchRoom"
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+async def test_a_message_reaches_everybody_and_its_sender(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    bob = await cluster.enter("bob", "lobby", connector=1)
+    assert await alice.say("hello") == {}
+    for person in (alice, bob):
+        push = await person.expect("onChat")
+        assert (push["msg"], push["from"], push["target"]) == ("hello", "alice", "*")
+        assert push["offset"] == 1
+
+
+async def test_who_comes_gets_the_list_and_the_others_are_told(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    bob = await cluster.connect("bob", connector=1)
+    assert await bob.enter("lobby") == ["alice", "bob"]
+    assert await alice.expect("onAdd") == {"route": "onAdd", "user": "bob"}
+    await bob.say("hi")
+    await bob.expect("onChat")
+    assert bob.pushes["onAdd"] == []  # nobody is told of themselves
+
+
+async def test_who_goes_is_told_to_the_others(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    bob = await cluster.enter("bob", "lobby", connector=1)
+    await bob.close()
+    assert await alice.expect("onLeave") == {"route": "onLeave", "user": "bob"}
+    again = await cluster.connect("bob", connector=0)
+    assert await again.enter("lobby") == ["alice", "bob"]
+
+
+async def test_a_message_to_one_is_for_that_one_alone(cluster: Cluster) -> None:
+    alice, bob, carol = await cluster.enter_all(["alice", "bob", "carol"], "lobby")
+    assert await alice.say("secret", "bob") == {}
+    assert await alice.say("for all") == {}
+    assert await bob.heard(2) == ["secret", "for all"]
+    assert await carol.heard(1) == ["for all"]
+    assert await alice.heard(1) == ["for all"]
+    assert await alice.say("to myself", "alice") == {}
+    assert await alice.heard(2) == ["for all", "to myself"]
+
+
+@pytest.mark.parametrize("connector", [0, 1])
+async def test_a_name_is_taken_on_any_connector(cluster: Cluster, connector: int) -> None:
+    await cluster.enter("alice", "lobby", connector=0)
+    other = await cluster.connect("alice", connector=connector)
+    answer = await other.request(ENTER, {"username": "alice", "rid": "lobby"})
+    assert answer == {"code": 500, "error": True}
+    assert await other.enter("elsewhere") == ["alice"]  # another room is another list
+
+
+async def test_somebody_refused_may_choose_another_name(cluster: Cluster) -> None:
+    await cluster.enter("alice", "lobby")
+    other = await cluster.connect("alice")
+    await other.request(ENTER, {"username": "alice", "rid": "lobby"})
+    other.name = "alice2"
+    assert await other.enter("lobby") == ["alice", "alice2"]
+
+
+async def test_rooms_are_changed_on_the_same_connection(cluster: Cluster) -> None:
+    here, there = cluster.rooms_of("chat-server-1", 1)[0], cluster.rooms_of("chat-server-2", 1)[0]
+    alice = await cluster.enter("alice", here, connector=0)
+    bob = await cluster.enter("bob", here, connector=0)
+    carol = await cluster.enter("carol", there, connector=1)
+    assert await bob.request(SWITCH, {"rid": there}) == {"users": ["carol", "bob"]}
+    assert await alice.expect("onLeave") == {"route": "onLeave", "user": "bob"}
+    assert await carol.expect("onAdd") == {"route": "onAdd", "user": "bob"}
+    await alice.say("only here")
+    await alice.expect("onChat")
+    await bob.say("only there")
+    assert await carol.heard(1) == ["only there"]
+    assert await bob.heard(1) == ["only there"]
+    assert alice.texts == ["only here"]
+
+
+async def test_a_refused_switch_changes_nothing(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "one")
+    await cluster.enter("alice", "two")
+    assert await alice.request(SWITCH, {"rid": "two"}) == {"code": 500, "error": True}
+    await alice.say("still here")
+    assert (await alice.expect("onChat"))["msg"] == "still here"
+
+
+async def test_entering_again_leaves_no_ghost(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "one")
+    bob = await cluster.enter("bob", "one")
+    assert await bob.enter("two") == ["bob"]
+    assert await alice.expect("onLeave") == {"route": "onLeave", "user": "bob"}
+    assert await bob.enter("two") == ["bob"]
+    await bob.close()
+    carol = await cluster.enter("carol", "one")
+    assert carol.pushes["onLeave"] == []
+
+
+async def test_the_sender_is_who_the_session_says(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby")
+    await alice.request(
+        SEND, {"content": "I am Bob", "from": "bob", "target": "*", "rid": "elsewhere"}
+    )
+    assert (await alice.expect("onChat"))["from"] == "alice"
+
+
+@pytest.mark.parametrize("name", ["漢字", "Ωmega", "हिन्दी", "عربى", "a_1", "x" * 20])
+async def test_names_in_any_script(cluster: Cluster, name: str) -> None:
+    person = await cluster.connect(name)
+    assert await person.enter(name) == [name]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 21, "a b", "a*b", "a\n", "<b>", "😀", "a\0"])
+async def test_bad_names_are_refused(cluster: Cluster, name: str) -> None:
+    person = await cluster.connect("somebody")
+    for field in ("username", "rid"):
+        body = {"username": "alice", "rid": "lobby", field: name}
+        answer = await person.request(ENTER, body)
+        assert (answer["code"], answer["path"]) == (400, field)
+    assert person.client.state.value == "online"
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "code"),
+    [
+        (ENTER, {}, 400),
+        (ENTER, {"username": 7, "rid": "lobby"}, 400),
+        (ENTER, {"username": "alice"}, 400),
+        (SWITCH, {"rid": "lobby"}, 500),
+        (SEND, {"content": "x", "target": "*"}, 500),
+        ("chat.chatHandler.nothing", {}, 500),
+        ("connector.entryHandler.constructor", {}, 500),
+        ("connector.entryHandler.__init__", {}, 500),
+        ("nothing.at.all", {}, 500),
+        ("nothing", {}, 500),
+    ],
+)
+async def test_what_is_wrong_is_answered_and_the_connection_kept(
+    cluster: Cluster, route: str, body: dict[str, object], code: int
+) -> None:
+    person = await cluster.connect("alice")
+    answer = await person.request(route, body)
+    assert answer["code"] == code
+    assert answer["error"]
+    assert await person.enter("lobby") == ["alice"]
+
+
+async def test_an_absent_target_is_an_error(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby")
+    assert await alice.say("hello?", "nobody") == {"code": 500, "error": "nobody is not here"}
+
+
+async def test_the_gate_gives_one_user_one_connector(cluster: Cluster) -> None:
+    person = await cluster.connect("alice", connector=0)
+    gate = await cluster.connect("alice", connector=0)
+    await gate.close()
+    assert person.client.state.value == "online"
+
+
+async def test_many_messages_have_one_order(cluster: Cluster) -> None:
+    people = await cluster.enter_all(["a", "b", "c", "d"], "lobby")
+    for number in range(20):
+        for person in people:
+            await person.client.notify(SEND, {"content": f"{person.name}{number}", "target": "*"})
+    heard = [await person.heard(80) for person in people]
+    assert all(texts == heard[0] for texts in heard)
+    for person in people:
+        own = [text for text in heard[0] if text.startswith(person.name)]
+        assert own == [f"{person.name}{number}" for number in range(20)]

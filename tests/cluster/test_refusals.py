@@ -1,0 +1,28 @@
+"""Counting what is refused, and how often the log hears of it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.cluster.harness import Clock
+from zchat.cluster.refusals import Refusals
+
+
+def test_counts_all_and_logs_some(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "zchat.cluster")
+    clock = Clock()
+    refusals = Refusals("ROUTER of chat-1", clock, interval=10.0)
+    refusals.refuse("unreadable", b"\xff", "x" * 5000)
+    for _ in range(1000):
+        refusals.refuse("no Hello", b"stranger", count=2)
+    assert (refusals.total, refusals.counts["no Hello"]) == (2001, 2000)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(
+        "ROUTER of chat-1 refused 1 envelope(s), last: unreadable from b'\\xff' xxx"
+    )
+    assert len(caplog.messages[0]) < 300
+    clock.now += 10.0
+    refusals.refuse("unreadable", "chat-2")
+    assert "refused 2001 envelope(s), last: unreadable from 'chat-2'" in caplog.messages[1]
