@@ -20,7 +20,7 @@ find_browser() {
 
 find_browser >/dev/null || sh tools/apt.sh chromium libatomic1 || {
     echo "Installing Playwright's Chromium ..."
-    playwright install chromium
+    playwright install chromium >/dev/null 2>&1
 } || fail "the tests need a browser; type: sudo apt-get install chromium"
 
 # Playwright brings its own node, and that needs a library which small systems do not have.

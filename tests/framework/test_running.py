@@ -92,7 +92,7 @@ async def enter_lobby(client: object) -> None:
     """Log in after each connect, as a page would; a name still taken is tried again."""
     answer = await client.request(  # type: ignore[attr-defined]
         "connector.entryHandler.enter",
-        {"username": client._uid, "rid": "lobby"},  # type: ignore[attr-defined]
+        {"username": client.uid, "rid": "lobby"},  # type: ignore[attr-defined]
     )
     if "users" not in answer:
         from zchat import Unavailable

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from zchat.config.settings import Client, Limits
@@ -50,7 +50,9 @@ def masked(payload: bytes, opcode: int = BINARY, *, first: int | None = None) ->
 def request(path: str = "/", method: str = "GET", **changes: str | None) -> bytes:
     """An HTTP request; by default a good handshake. Names take `_` for `-`, None leaves out."""
     named = {name.replace("_", "-"): value for name, value in changes.items()}
-    lines = [f"{name}: {value}" for name, value in {**HEADERS, **named}.items() if value is not None]
+    lines = [
+        f"{name}: {value}" for name, value in {**HEADERS, **named}.items() if value is not None
+    ]
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
 
 
@@ -64,6 +66,7 @@ class Door:
     messages: list[tuple[Connection, Message]] = field(default_factory=list)
     closed: list[tuple[Connection, Disconnect]] = field(default_factory=list)
     health: dict[str, object] = field(default_factory=lambda: {"status": "ok"})
+    peers: list[Peer] = field(default_factory=list)
 
     @property
     def connections(self) -> Connections:
@@ -76,6 +79,30 @@ class Door:
     def after(self, seconds: float) -> None:
         """Ticks as if so many seconds had passed."""
         self.connections.tick(self.connections.clock() + seconds)
+
+    async def connect(self, *, receive_buffer: int | None = None) -> Peer:
+        """A TCP connection; closed with the door at the latest, as all of these."""
+        peer = Peer(receive_buffer)
+        self.peers.append(peer)
+        await asyncio.get_running_loop().sock_connect(peer.sock, ("127.0.0.1", self.port))
+        return peer
+
+    async def upgraded(self, *, receive_buffer: int | None = None) -> Peer:
+        """A WebSocket connection."""
+        peer = await self.connect(receive_buffer=receive_buffer)
+        await peer.send(request())
+        status, _, _ = await peer.response()
+        assert status == 101
+        return peer
+
+    async def working(self, *, receive_buffer: int | None = None) -> Peer:
+        """A connection on which messages may be sent."""
+        peer = await self.upgraded(receive_buffer=receive_buffer)
+        await peer.send(masked(HANDSHAKE))
+        assert (await peer.package()).type is package.HANDSHAKE
+        await peer.send(masked(ACK))
+        assert (await peer.package()).type is package.HEARTBEAT
+        return peer
 
 
 @contextlib.asynccontextmanager
@@ -108,6 +135,8 @@ async def door(
         yield told[0]
     finally:
         await acceptor.stop(seconds=0)
+        for peer in told[0].peers:
+            peer.close()
     assert not connections.sockets
     assert not len(connections.wheel)
 
@@ -115,38 +144,12 @@ async def door(
 class Peer:
     """A client made of a bare socket: it sends any bytes and reads only when told to."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self._buffer = b""
-
-    @classmethod
-    async def connect(cls, port: int, *, receive_buffer: int | None = None) -> Peer:
-        """A TCP connection."""
-        sock = socket.socket()
-        sock.setblocking(False)
+    def __init__(self, receive_buffer: int | None = None) -> None:
+        self.sock = socket.socket()
+        self.sock.setblocking(False)
         if receive_buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-        return cls(sock)
-
-    @classmethod
-    async def upgraded(cls, port: int, *, receive_buffer: int | None = None) -> Peer:
-        """A WebSocket connection."""
-        peer = await cls.connect(port, receive_buffer=receive_buffer)
-        await peer.send(request())
-        status, _, _ = await peer.response()
-        assert status == 101
-        return peer
-
-    @classmethod
-    async def working(cls, port: int, *, receive_buffer: int | None = None) -> Peer:
-        """A connection on which messages may be sent."""
-        peer = await cls.upgraded(port, receive_buffer=receive_buffer)
-        await peer.send(masked(HANDSHAKE))
-        assert (await peer.package()).type is package.HANDSHAKE
-        await peer.send(masked(ACK))
-        assert (await peer.package()).type is package.HEARTBEAT
-        return peer
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._buffer = b""
 
     async def send(self, data: bytes) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -159,9 +162,9 @@ class Peer:
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
-    async def rest(self) -> bytes:
-        """Everything until the server's end of stream."""
-        with contextlib.suppress(EOFError):
+    async def rest(self, *, reset: bool = False) -> bytes:
+        """Everything until the server's end of stream, or, if allowed, its reset."""
+        with contextlib.suppress(EOFError, *([ConnectionResetError] if reset else [])):
             while True:
                 await self._more()
         data, self._buffer = self._buffer, b""
@@ -215,9 +218,8 @@ class Peer:
         self._buffer += data
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Lets the loop turn until `condition()` holds."""
-    assert callable(condition)
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the code under test has no event to wait for
             await asyncio.sleep(0)

@@ -108,7 +108,8 @@ class Client:
         if not url.startswith(("ws://", "wss://")):
             raise ValueError(f"url {url!r}; expected ws://host:port or wss://host:port")
         self._url = url
-        self._uid = uid
+        self.uid = uid
+        """Whom the gate chooses a connector for; None without a gate."""
         self._user = user
         self._log_in = log_in
         self._timeout = timeout
@@ -258,7 +259,7 @@ class Client:
     async def _establish(self) -> None:
         """Bring the client from wherever it is to ONLINE, or raise and leave no connection."""
         self._become(StateChange(CONNECTING))
-        url = self._url if self._uid is None else await self._ask_gate(self._uid)
+        url = self._url if self.uid is None else await self._ask_gate(self.uid)
         link = self._new_link()
         try:
             await self._open(link, url)

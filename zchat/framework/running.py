@@ -292,6 +292,7 @@ class Running:
                 peer.server_id: peer.queued_bytes for peer in self.node.client.peers.values()
             },
             "busy": self.node.busy,
+            "ring": sorted(self.ring().workers),
         }
         for part in parts:
             if part is not None:

@@ -3,16 +3,16 @@ import { equal, test } from '../support/harness.mjs';
 
 const message = (text) => ({ from: 'ann', target: EVERYONE, text, ts: 0 });
 
-test('an own publication is recognised by its cid, once', () => {
+test('an own publication is recognised by its id, which is our cid, once', () => {
   const outgoing = new Outgoing({ prefix: 'p' });
   const line = outgoing.add(message('hello'));
-  const publication = { cid: line.cid, from: 'ann', target: EVERYONE, msg: 'hello' };
+  const publication = { id: line.cid, from: 'ann', target: EVERYONE, msg: 'hello' };
   equal(outgoing.recognise(publication) === line, true);
   outgoing.remove(line);
   equal(outgoing.recognise(publication), 'known');
 });
 
-test('without cid the oldest equal line is meant', () => {
+test('without id the oldest equal line is meant', () => {
   const outgoing = new Outgoing();
   const [first, second] = [outgoing.add(message('yes')), outgoing.add(message('yes'))];
   const publication = { from: 'ann', target: EVERYONE, msg: 'yes' };
@@ -25,7 +25,7 @@ test('without cid the oldest equal line is meant', () => {
 test('what another page of ours said is new', () => {
   const outgoing = new Outgoing();
   outgoing.add(message('hello'));
-  const other = { cid: 'other-1', from: 'ann', target: EVERYONE, msg: 'hello' };
+  const other = { id: 'other-1', from: 'ann', target: EVERYONE, msg: 'hello' };
   equal(outgoing.recognise(other), null);
 });
 

@@ -29,7 +29,7 @@ async function enter(answer = () => ({})) {
 }
 
 function echo(server, { content, target, cid }, more = {}) {
-  server.push('onChat', { msg: content, from: 'ann', target, cid, ...more });
+  server.push('onChat', { msg: content, from: 'ann', target, id: cid, ...more });
 }
 
 test('a message to all stands when its publication comes, and is shown once', async () => {

@@ -52,16 +52,17 @@ export class Outgoing {
   /**
    * Is this publication one of ours coming back?
    *
-   * @param {{cid?: string, from: string, target: string, msg: string}} publication
+   * @param {{id?: string, from: string, target: string, msg: string}} publication `id`: its
+   *   sender's cid
    * @returns {Line | 'known' | null} the line on its way, 'known' when it stands already
    */
-  recognise({ cid, from, target, msg }) {
-    if (!cid) {
+  recognise({ id, from, target, msg }) {
+    if (!id) {
       const same = (line) => line.from === from && line.target === target && line.text === msg;
       return this.#lines.find(same) ?? null;
     }
-    if (this.#known.has(cid)) return 'known';
-    return this.#lines.find((line) => line.cid === cid) ?? null;
+    if (this.#known.has(id)) return 'known';
+    return this.#lines.find(({ cid }) => cid === id) ?? null;
   }
 
   /** The line stands in the room's order (or is given up): it is on its way no longer. */

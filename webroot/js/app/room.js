@@ -132,12 +132,12 @@ export class Room extends Emitter {
 
   #heard(publication) {
     if (!this.#position.advance(publication)) return;
-    const { from, target, msg, ts, cid } = publication;
+    const { from, target, msg, ts } = publication;
     const own = from === this.me;
     const ours = own ? this.#outgoing.recognise(publication) : null;
     if (ours === 'known') return;
     if (ours) this.#settle(ours, ts);
-    else this.emit('line', { from, target, text: String(msg), ts: ts ?? Date.now(), own, cid });
+    else this.emit('line', { from, target, text: String(msg), ts: ts ?? Date.now(), own });
   }
 
   #settle(line, ts = line.ts) {
