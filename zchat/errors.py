@@ -40,7 +40,8 @@ class RequestError(ZchatError):
     Args:
         message: what the client reads in `error`.
         code: the answer's `code`.
-        fields: further members of the answer, such as `path` or `retry`.
+        fields: further members of the answer, such as `path` or `retry`. JSON must be able to hold
+            them; one called `error` stands in the answer in place of the message.
     """
 
     code = 500
@@ -58,11 +59,15 @@ class RequestError(ZchatError):
 
     @classmethod
     def of(cls, code: int, message: str, fields: dict[str, Any]) -> RequestError:
-        """The error that another server raised, as the class that has its code."""
-        known = cls._by_code.get(code)
-        if known is not None and code != RequestError.code:
-            return known(message, **fields)
-        return RequestError(message, code=code, **fields)
+        """The error that another server raised, as the class that has its code.
+
+        Its constructor is not asked: an application's may want other arguments.
+        """
+        known = RequestError if code == RequestError.code else cls._by_code.get(code, RequestError)
+        error = known.__new__(known)
+        RequestError.__init__(error, message, code=code)
+        error.fields = fields
+        return error
 
     def body(self) -> dict[str, Any]:
         """The answer that the client gets."""
@@ -76,7 +81,10 @@ class BadRequest(RequestError):
 
 
 class Unavailable(RequestError):
-    """The server meant is unreachable or its queue is full; nothing was done, try again."""
+    """The server meant is unreachable or its queue is full; nothing was done, try again.
+
+    The answer has `retry: true`, unless the fields say otherwise.
+    """
 
     code = 503
 

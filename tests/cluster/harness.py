@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import zmq
 
-from tests.support.timing import PATIENCE, eventually
+from tests.support.timing import MS, PATIENCE, eventually
 from zchat.cluster.context import Context
 from zchat.cluster.curve import Security
 from zchat.cluster.envelope import Answer, Call, Cast, Envelope, Request, decode, encode
 from zchat.cluster.identity import LocalServer
 from zchat.cluster.limits import Limits
-from zchat.cluster.rpc_client import UP, ClientHandlers, Peer, RpcClient
+from zchat.cluster.peer import UP, Peer
+from zchat.cluster.rpc_client import ClientHandlers, RpcClient
 from zchat.cluster.rpc_server import RemotePeer, RpcServer, ServerHandlers
 
 LOCAL = "tcp://127.0.0.1:0"
@@ -244,6 +246,21 @@ class Bare:
         self.socket.send_multipart(frames)
 
 
+def in_one_turn(*steps: Callable[[], object]) -> None:
+    """Runs steps in one later turn of the loop, after it has looked at its FDs.
+
+    Between two steps messages have time to arrive: a send in the second step then eats the signal
+    of what the first one made the other end write.
+    """
+
+    def step(run: Callable[[], object]) -> None:
+        run()
+        time.sleep(20 * MS)
+
+    for run in steps:
+        asyncio.get_running_loop().call_soon(step, run)
+
+
 class Wire(asyncio.Protocol):
     """One direction of a connection through a Wall; hands its bytes to the other."""
 
@@ -262,7 +279,9 @@ class Wire(asyncio.Protocol):
             transport.write(data)
 
     def data_received(self, data: bytes) -> None:
-        if not self._wall.frozen:
+        if self._wall.frozen:
+            self._wall.swallowed += len(data)
+        else:
             self.other.write(data)
 
     def write(self, data: bytes) -> None:
@@ -285,6 +304,8 @@ class Wall:
         self.target = (host, int(port))
         self.wires: set[Wire] = set()
         self.frozen = False
+        self.swallowed = 0
+        """Bytes that came while it was frozen."""
         self.open = True
         self._connecting: set[asyncio.Task[object]] = set()
         self._server: asyncio.Server | None = None

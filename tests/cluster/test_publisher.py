@@ -11,7 +11,7 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.cluster.harness import LOCAL, Bare, Cluster
+from tests.cluster.harness import LOCAL, Bare, Cluster, in_one_turn
 from tests.support.logs import ExpectedLogs
 from tests.support.timing import eventually
 from zchat.cluster.publisher import Publisher
@@ -87,6 +87,16 @@ async def test_tokens_are_read_while_publishing(cluster: Cluster) -> None:
             await asyncio.sleep(0)
     await eventually(lambda: len(tokens) == 2001)
     assert tokens[1:] == [b"%d" % number for number in range(2000)]
+
+
+async def test_a_publication_that_eats_the_signal(cluster: Cluster) -> None:
+    """What arrived between the loop's look at the FD and our send raises no signal any more."""
+    tokens = Tokens()
+    made, address = publisher(cluster, tokens)
+    bare = await bare_subscriber(cluster, address, tokens, "room1")
+    for number in range(2, 7):
+        in_one_turn(lambda: bare.socket.send(b"\x02token"), lambda: made.publish("room1", b""))
+        await eventually(lambda: len(tokens) == number)  # noqa: B023
 
 
 async def test_a_stalled_subscriber_loses_alone(cluster: Cluster) -> None:

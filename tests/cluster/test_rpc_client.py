@@ -11,7 +11,7 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.cluster.harness import Bare, Clock, Cluster, Frontend, Wall, life, up
+from tests.cluster.harness import Bare, Clock, Cluster, Frontend, Wall, in_one_turn, life, up
 from tests.support.leaks import open_files
 from tests.support.logs import ExpectedLogs
 from tests.support.timing import MS, eventually
@@ -34,7 +34,8 @@ from zchat.cluster.envelope import (
     unpack,
 )
 from zchat.cluster.limits import Limits
-from zchat.cluster.rpc_client import CONNECTING, LOST, UP, PeerState, RpcClient
+from zchat.cluster.peer import CONNECTING, LOST, UP, PeerState
+from zchat.cluster.rpc_client import RpcClient
 from zchat.errors import RequestError, TimedOut, Unavailable
 
 BRISK = Limits(liveness_interval=100 * MS)
@@ -581,6 +582,17 @@ async def test_two_way_traffic_never_stalls(cluster: Cluster) -> None:
         frontend.client.request("chat-1", "r", b"", b"x", 30.0, 0, next_request)
     await eventually(lambda: len(frontend.answers) == total, 20_000 * MS)
     assert all(isinstance(answer, Reply) for answer in frontend.answers)
+
+
+async def test_a_flush_that_eats_the_signal(cluster: Cluster) -> None:
+    """What arrived between the loop's look at the FD and our send raises no signal any more."""
+    frontend = cluster.frontend()
+    router, routing_id = await bare_router(cluster, frontend)
+    for number in range(1, 6):
+        in_one_turn(lambda: router.say(Cast("m", b""), to=routing_id))
+        frontend.client.cast("chat-1", "m", [])
+        await router.envelopes()
+        await eventually(lambda: len(frontend.casts) == number)  # noqa: B023
 
 
 async def test_order_is_kept(cluster: Cluster) -> None:

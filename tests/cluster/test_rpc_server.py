@@ -11,7 +11,7 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.cluster.harness import LOCAL, Bare, Clock, Cluster, Wall, Worker, up
+from tests.cluster.harness import LOCAL, Bare, Clock, Cluster, Wall, Worker, in_one_turn, up
 from tests.support.logs import ExpectedLogs
 from tests.support.timing import MS, eventually
 from zchat.cluster.envelope import (
@@ -31,7 +31,7 @@ from zchat.cluster.envelope import (
 )
 from zchat.cluster.identity import LocalServer
 from zchat.cluster.limits import Limits
-from zchat.cluster.rpc_client import UP
+from zchat.cluster.peer import UP
 from zchat.cluster.rpc_server import RpcServer
 from zchat.errors import ConfigError, RequestError, Unavailable
 
@@ -438,6 +438,17 @@ async def test_a_peer_that_does_not_read_stalls_nobody_else(cluster: Cluster) ->
 
 def decode_casts(message: bytes) -> list[Cast]:
     return [envelope for envelope in decode(message) if isinstance(envelope, Cast)]
+
+
+async def test_a_flush_that_eats_the_signal(cluster: Cluster) -> None:
+    """What arrived between the loop's look at the FD and our send raises no signal any more."""
+    worker = cluster.worker()
+    dealer = await bare_dealer(cluster, worker)
+    for number in range(1, 6):
+        in_one_turn(lambda: dealer.say(Cast("m", b"")))
+        worker.server.cast(worker.ups[0], "push", [])
+        await dealer.envelopes()
+        await eventually(lambda: len(worker.casts) == number)  # noqa: B023
 
 
 # Binding and closing

@@ -15,8 +15,8 @@ from tests.support.timing import MS, eventually
 from zchat.cluster.context import Context
 from zchat.cluster.curve import Keys, Security, create_keys, load_keys, load_public_key
 from zchat.cluster.envelope import Reply
+from zchat.cluster.peer import CONNECTING
 from zchat.cluster.publisher import Publisher
-from zchat.cluster.rpc_client import CONNECTING
 from zchat.cluster.subscriber import Subscriber, SubscriberHandlers
 from zchat.cluster.zap import Authenticator
 from zchat.errors import ConfigError

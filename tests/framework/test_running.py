@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.cluster import Cluster
+from tests.support.cluster import FAST, Cluster
+from tests.support.logs import ExpectedLogs
 from tests.support.person import Person
 from tests.support.timing import MS, eventually
+from zchat import Application
+from zchat.chat.app import app as chat
+from zchat.cluster.curve import create_keys
+from zchat.config.servers import ServersFile
+from zchat.errors import ConfigError
+from zchat.framework.running import Running
 
 
 @pytest.fixture
@@ -83,6 +94,8 @@ async def test_clients_of_a_dead_connector_come_back_through_the_gate(cluster: C
     bob = await cluster.connect("bob", log_in=enter_lobby)
     for connector in ("connector-server-1", "connector-server-2"):
         await cluster.kill(connector)
+    await eventually(lambda: "online" not in (alice.client.state.value, bob.client.state.value))
+    for connector in ("connector-server-1", "connector-server-2"):
         await cluster.start(connector)
     await eventually(lambda: alice.client.state.value == bob.client.state.value == "online")
     await says_until_heard(alice, "back", bob)
@@ -155,3 +168,204 @@ async def test_stopping_is_told_and_idempotent(cluster: Cluster) -> None:
     await cluster.stop("connector-server-1")
     await running.stop()
     await eventually(lambda: alice.client.state.value == "reconnecting")
+
+
+SLOW_HANDLER = """
+from zchat import Handler, retry
+
+
+class SlowHandler(Handler):
+    async def wait(self, msg, session):
+        self.app.begun.append(msg["n"])
+        await self.app.release.wait()
+        return {"n": msg["n"]}
+
+    @retry
+    async def again(self, msg, session):
+        return await self.wait(msg, session)
+"""
+
+
+@pytest.fixture
+def slow_app(tmp_path: Path) -> Any:
+    """An application whose handlers wait until `release` is set."""
+    handlers = tmp_path / "servers" / "chat" / "handler"
+    handlers.mkdir(parents=True)
+    (handlers / "slow_handler.py").write_text(SLOW_HANDLER)
+    app: Any = Application(str(tmp_path / "app.py"))
+    app._package = f"slow_{tmp_path.name}"
+    app.begun, app.release = [], asyncio.Event()
+    return app
+
+
+async def test_a_server_that_stops_finishes_what_it_began_and_begins_nothing(
+    tmp_path: Path, slow_app: Any
+) -> None:
+    settings = replace(FAST, cluster=replace(FAST.cluster, drain=20.0))
+    servers = {"connector": 1, "chat": 1}
+    async with Cluster(tmp_path, servers, app=slow_app, settings=settings) as cluster:
+        alice = await cluster.connect("alice", connector=0)
+
+        def ask(method: str, number: int) -> asyncio.Task[dict[str, Any]]:
+            request = alice.client.request(f"chat.slowHandler.{method}", {"n": number})
+            return asyncio.ensure_future(request)
+
+        under_way = ask("wait", 1)
+        await eventually(lambda: slow_app.begun == [1])
+        stopping = asyncio.ensure_future(cluster.stop("chat-server-1"))
+        await asyncio.sleep(0)
+        refused = await ask("wait", 2)
+        assert (refused["code"], refused["retry"]) == (503, True)
+        sent_again = ask("again", 3)
+        await alice.client.notify("chat.slowHandler.wait", {"n": 4})
+        assert not stopping.done()
+        slow_app.release.set()
+        assert await under_way == {"n": 1}
+        await stopping
+        assert slow_app.begun == [1]
+        await cluster.start("chat-server-1")
+        assert await sent_again == {"n": 3}
+
+
+async def test_work_that_does_not_end_is_ended(tmp_path: Path, slow_app: Any) -> None:
+    servers = {"connector": 1, "chat": 1}
+    async with Cluster(tmp_path, servers, app=slow_app) as cluster:
+        alice = await cluster.connect("alice", connector=0)
+        asked = asyncio.ensure_future(alice.client.request("chat.slowHandler.wait", {"n": 1}))
+        await eventually(lambda: slow_app.begun == [1])
+        await cluster.stop("chat-server-1")
+        asked.cancel()
+
+
+class Faulty:
+    """A component that cannot do what it should."""
+
+    def __init__(self, *, starts: bool) -> None:
+        self.starts = starts
+        self.stops = 0
+
+    async def start(self) -> None:
+        if not self.starts:
+            raise ConfigError("cannot start")
+
+    async def stop(self) -> None:
+        self.stops += 1
+        raise RuntimeError("cannot stop")
+
+    def status(self) -> dict[str, Any]:
+        return {"faulty": True}
+
+
+def made(cluster: Cluster, server_id: str) -> Running:
+    """A server that is not started."""
+    servers = ServersFile(cluster.folder / "config" / "servers.json", "development")
+    return Running(chat, servers, server_id, FAST, cluster.folder)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Cluster:
+    """A cluster of which nothing runs."""
+    return Cluster(tmp_path, {"gate": 1, "connector": 1, "chat": 1})
+
+
+@pytest.mark.parametrize("server_id", ["gate-server-1", "connector-server-1", "chat-server-1"])
+async def test_a_start_that_fails_half_way_leaves_nothing_open(
+    alone: Cluster, server_id: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.admin", "Faulty could not stop")
+    running = made(alone, server_id)
+    faulty = Faulty(starts=False)
+    running.components.append(faulty)
+    with pytest.raises(ConfigError, match="cannot start"):
+        await running.start()
+    await running.stop()
+    assert faulty.stops == 1
+    await alone.start(server_id)  # its ports are free again
+    await alone.stop(server_id)
+
+
+async def test_a_component_that_cannot_stop_keeps_nobody_from_it(
+    alone: Cluster, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.admin", "Faulty could not stop")
+    running = made(alone, "chat-server-1")
+    running.components.append(Faulty(starts=True))
+    assert running.health() == {"status": "starting", "id": "chat-server-1"}
+    await running.start()
+    assert running.health()["status"] == "ok"
+    status = await running.status()
+    assert (status["faulty"], status["type"], status["busy"]) == (True, "chat", 0)
+    await running.stop()
+    assert running.health()["status"] == "stopping"
+
+
+async def test_a_start_is_one_line_with_ports(
+    alone: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "zchat.admin")
+    running = await alone.start("chat-server-1")
+    server = running.server
+    lines = [record.getMessage() for record in caplog.records if record.name == "zchat.admin"]
+    ready = f"chat-server-1 is ready: pid {os.getpid()}, ports: ROUTER {server.port}"
+    assert lines[-1] == f"{ready}, XPUB {server.pub_port}"
+    await alone.stop("chat-server-1")
+
+
+def test_an_application_that_is_wrong_leaves_nothing_open(alone: Cluster) -> None:
+    def configure(app: Application) -> None:
+        raise ConfigError("no weather service")
+
+    app = Application(__file__)
+    app.configure(configure)
+    servers = ServersFile(alone.folder / "config" / "servers.json", "development")
+    with pytest.raises(ConfigError, match="no weather service"):
+        Running(app, servers, "chat-server-1", FAST, alone.folder)
+
+
+def test_an_unknown_id_is_an_error_that_names_the_known(alone: Cluster) -> None:
+    with pytest.raises(ConfigError, match=r"no server .nobody. .*known: gate-server-1"):
+        made(alone, "nobody")
+
+
+# CURVE
+
+
+@pytest.fixture
+def keyed(alone: Cluster) -> Cluster:
+    """A cluster with keys."""
+    for name in alone.listed:
+        create_keys(alone.folder / "config" / "keys", name)
+    return alone
+
+
+async def test_a_cluster_with_keys_talks(keyed: Cluster) -> None:
+    async with keyed as cluster:
+        alice, bob = await cluster.enter_all(["alice", "bob"], "lobby")
+        assert await alice.say("psst") == {}
+        assert await bob.heard(1) == ["psst"]
+
+
+@pytest.mark.parametrize("server_type", ["chat", "connector"])
+async def test_a_server_is_added_once_its_key_is_there(
+    keyed: Cluster, server_type: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with keyed as cluster:
+        added = cluster.list_server(server_type)
+        await eventually(lambda: f"{added}.key: " in caplog.text)
+        with pytest.raises(ConfigError, match=r"is missing, and others have keys: zchat keys"):
+            made(cluster, added)
+        create_keys(cluster.folder / "config" / "keys", added)
+        await cluster.start(added)
+        await cluster.settled()
+        room = cluster.rooms_of(added, 1)[0] if server_type == "chat" else "lobby"
+        alice = await cluster.enter("alice", room, connector=-1)
+        assert await alice.say("hello") == {}
+        assert caplog.text.count("servers.json cannot be followed") <= 3
+
+
+async def test_without_keys_other_machines_are_not_let_near(tmp_path: Path) -> None:
+    alone = Cluster(tmp_path, {"chat": 1})
+    file = tmp_path / "config" / "servers.json"
+    file.write_text(file.read_text().replace("127.0.0.1", "192.0.2.1"))
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1.* expected CURVE keys \(zchat keys\)"):
+        await made(alone, "chat-server-1").start()

@@ -41,6 +41,11 @@ def identity(case: Case) -> str:
     return name
 
 
+def scenarios() -> tuple[str, ...]:
+    """The names of the recorded conversations."""
+    return tuple(_scenarios())
+
+
 def frames(scenario: str) -> list[Case]:
     """What was exchanged in one recorded conversation."""
     return _scenarios()[scenario]

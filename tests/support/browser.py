@@ -6,6 +6,16 @@ import shutil
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
+FLAGS = (
+    "--no-sandbox",  # containers run tests as root
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+"""For `launch(args=...)`: a browser that asks nobody for anything."""
+
 
 def executable() -> str | None:
     """The system's Chromium, for Playwright's `launch(executable_path=...)`; None: its own."""

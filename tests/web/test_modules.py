@@ -6,7 +6,6 @@ same ones where node is installed.
 
 from __future__ import annotations
 
-import shutil
 from typing import TypedDict
 
 import tornado.web
@@ -14,9 +13,8 @@ from playwright.async_api import async_playwright
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
+from tests.support.browser import FLAGS, executable
 from tests.support.sources import ROOT
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 class Result(TypedDict):
@@ -39,8 +37,7 @@ def _serve_project() -> tuple[HTTPServer, int]:
 
 async def _results(url: str) -> list[Result]:
     async with async_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         page = await browser.new_page()
         await page.goto(url)
         await page.wait_for_function("window.results")

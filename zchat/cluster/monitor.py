@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -13,17 +14,18 @@ from zchat.cluster.drain import Drain
 
 LINKED: Final = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 UNLINKED: Final = int(zmq.EVENT_DISCONNECTED)
-REFUSED: Final = int(
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-)
+REFUSED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 RETRY_REFUSED: Final = 1.0
 """Seconds after which a refused link is begun anew, by whoever has it: libzmq gives it up for good,
 but the key that was missing may be on the list soon."""
 
+# The other end closed during a handshake: because it does not know our key, or because it is just
+# starting or ending. Only so many in a row are a refusal.
+_BROKEN: Final = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+_BROKEN_IN_A_ROW: Final = 5
+
 # Retries are left out: a peer that is away would wake us ten times a second.
-_EVENTS: Final = LINKED | UNLINKED | REFUSED
+_EVENTS: Final = LINKED | UNLINKED | REFUSED | _BROKEN
 
 _names = count()
 
@@ -43,6 +45,7 @@ class Monitor:
         self._socket = socket
         self._on_event = on_event
         self._closed = False
+        self._broken: Counter[str] = Counter()
         socket.monitor(address, _EVENTS)
         self._events: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
         self._events.setsockopt(zmq.LINGER, 0)
@@ -70,5 +73,15 @@ class Monitor:
             except zmq.Again:
                 return False
             if event["event"] & _EVENTS:
-                self._on_event(int(event["event"]), event["endpoint"].decode())
+                self._take(int(event["event"]), event["endpoint"].decode())
         return True
+
+    def _take(self, event: int, endpoint: str) -> None:
+        if event == _BROKEN:
+            self._broken[endpoint] += 1
+            if self._broken[endpoint] % _BROKEN_IN_A_ROW:
+                return
+            event = REFUSED
+        elif event == LINKED:
+            del self._broken[endpoint]
+        self._on_event(event, endpoint)

@@ -347,4 +347,6 @@ def _size(envelope: Envelope) -> int:
         return len(envelope.args) + len(envelope.origin) + len(envelope.method) + OVERHEAD
     if isinstance(envelope, Cast):
         return len(envelope.args) + len(envelope.method) + OVERHEAD
+    if isinstance(envelope, Failure):  # rare, and its fields may hold anything
+        return len(encode([envelope])) + OVERHEAD
     return OVERHEAD

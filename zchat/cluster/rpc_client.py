@@ -1,11 +1,5 @@
 """The side that connects: asks other servers, and is asked by them on the same pipe.
 
-A peer's life, as seen from here:
-
-    CONNECTING  no Welcome yet
-    UP          its Welcome came; something was heard within the liveness
-    LOST        its link broke, or it was silent for too long
-
 A link is a handshake of ZeroMQ. Each begins with our Hello; the Welcome names the peer's
 incarnation and thereby says whether it still knows what it was asked. While a peer is not UP a
 Hello goes out every interval instead of a Ping: that also heals a peer that lost us without the
@@ -19,9 +13,8 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from zchat.cluster.calls import Question
 from zchat.cluster.context import Context
@@ -46,78 +39,14 @@ from zchat.cluster.envelope import (
 )
 from zchat.cluster.identity import LocalServer
 from zchat.cluster.limits import Limits
+from zchat.cluster.peer import LOST, UP, Peer, PeerState
 from zchat.cluster.pipe import Pipe, budget_ms
 from zchat.cluster.refusals import Refusals
 from zchat.errors import ClusterError, Unavailable
 
+__all__ = ["ClientHandlers", "Peer", "PeerState", "RpcClient"]
+
 logger = logging.getLogger("zchat.cluster")
-
-
-class PeerState(IntEnum):
-    """See the table at the top of this file."""
-
-    CONNECTING = 0
-    UP = 1
-    LOST = 2
-
-
-CONNECTING: Final = PeerState.CONNECTING
-UP: Final = PeerState.UP
-LOST: Final = PeerState.LOST
-
-
-class Peer:
-    """A server that we use. To be read by others, written only by its RpcClient.
-
-    Args:
-        server_id: its id.
-        address: of its ROUTER.
-        server_key: its public key, if traffic is encrypted.
-        pipe: what it is asked and told; its counters are there.
-        now: seconds.
-    """
-
-    __slots__ = (
-        "address",
-        "dealer",
-        "dirty",
-        "generation",
-        "heard",
-        "incarnation",
-        "pipe",
-        "probed",
-        "server_id",
-        "server_key",
-        "server_type",
-        "state",
-    )
-
-    dealer: Dealer
-
-    def __init__(
-        self, server_id: str, address: str, server_key: bytes | None, pipe: Pipe, now: float
-    ) -> None:
-        self.server_id = server_id
-        self.address = address
-        self.server_key = server_key
-        self.pipe = pipe
-        self.state: PeerState = CONNECTING
-        self.server_type = ""
-        """Empty before the first Welcome, like the incarnation."""
-        self.incarnation = ""
-        self.generation = 0
-        """The last that it told."""
-        self.heard = now
-        self.probed = now
-        self.dirty = False
-
-    @property
-    def queued_bytes(self) -> int:
-        """What waits to be written to it and what waits for its answer."""
-        return self.pipe.held
-
-    def __repr__(self) -> str:
-        return f"<Peer {self.server_id} {self.state.name}>"
 
 
 def _nothing(*args: object) -> None:

@@ -8,7 +8,6 @@ ended still sends is refused: a process that was replaced while it was frozen mu
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import time
 from collections.abc import Callable
@@ -16,11 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import zmq
-
 from zchat.cluster.calls import Question
 from zchat.cluster.context import Context
-from zchat.cluster.drain import Drain
 from zchat.cluster.envelope import (
     PROTOCOL,
     Call,
@@ -43,64 +39,15 @@ from zchat.cluster.identity import LocalServer, routing_id
 from zchat.cluster.limits import Limits
 from zchat.cluster.pipe import Pipe
 from zchat.cluster.refusals import Refusals
+from zchat.cluster.remote_peer import RemotePeer
+from zchat.cluster.router import Router, UnreachableError
 from zchat.errors import ClusterError, Unavailable
+
+__all__ = ["RemotePeer", "RpcServer", "ServerHandlers"]
 
 logger = logging.getLogger("zchat.cluster")
 
-# See HIGH_WATER in dealer.py: the same pipe from its other end.
-_HIGH_WATER: Final = 256
-
-_NOBLOCK: Final = int(zmq.NOBLOCK)
-_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
-_RCVMORE: Final = int(zmq.RCVMORE)
-
 _STRANGER: Final = encode([Stranger()])
-
-
-class RemotePeer:
-    """One life of a server that said Hello to us. To be read by others, written only here.
-
-    Args:
-        identity: its routing id.
-        hello: what it said.
-        pipe: what it is told and asked; its counters are there.
-        now: seconds.
-    """
-
-    __slots__ = (
-        "alive",
-        "dirty",
-        "generation",
-        "heard",
-        "identity",
-        "incarnation",
-        "pipe",
-        "probed",
-        "server_id",
-        "server_type",
-    )
-
-    def __init__(self, identity: bytes, hello: Hello, pipe: Pipe, now: float) -> None:
-        self.identity = identity
-        self.server_id = hello.server_id
-        self.server_type = hello.server_type
-        self.incarnation = hello.incarnation
-        self.generation = hello.generation
-        """The last that it told."""
-        self.pipe = pipe
-        self.alive = True
-        """Turns False when this life is lost, for ever."""
-        self.heard = now
-        self.probed = now
-        self.dirty = False
-
-    @property
-    def queued_bytes(self) -> int:
-        """What waits to be written to it and what waits for its answer."""
-        return self.pipe.held
-
-    def __repr__(self) -> str:
-        return f"<RemotePeer {self.server_id}/{self.incarnation}>"
 
 
 def _nothing(*args: object) -> None:
@@ -127,6 +74,11 @@ class ServerHandlers:
     on_up: Callable[[RemotePeer], None] = _nothing
     on_lost: Callable[[RemotePeer], None] = _nothing
     on_generation: Callable[[RemotePeer, int], None] = _nothing
+
+
+# Seconds that a peer whose link broke has to make a new one before it is probed: a reconnect takes
+# up to 0.2 s.
+_PROBE_AFTER: Final = 0.5
 
 
 class RpcServer:
@@ -166,14 +118,14 @@ class RpcServer:
         self._handlers = handlers or ServerHandlers()
         self._limits = limits or Limits()
         self._clock = clock
-        self._socket: zmq.Socket[bytes] | None = None
-        self._drain: Drain | None = None
+        self._router: Router | None = None
         self._by_identity: dict[bytes, RemotePeer] = {}
         # Lives that a newer one replaced, oldest first. When full the oldest is forgotten.
         self._replaced: dict[bytes, None] = {}
         self._last_id = 0
         self._ticked = clock()
         self._dirty: list[RemotePeer] = []
+        self._probe: asyncio.TimerHandle | None = None
         self._stalled: list[RemotePeer] = []
 
     def bind(self, address: str) -> str:
@@ -186,22 +138,15 @@ class RpcServer:
             ConfigError: nothing protects an address that other machines can reach.
             OSError: the address is taken or not ours.
         """
-        socket = self._context.socket(
-            zmq.ROUTER, send_high_water=_HIGH_WATER, receive_high_water=_HIGH_WATER
+        self._router = Router(
+            self._context,
+            address,
+            self.refusals,
+            self._on_message,
+            self._wake_stalled,
+            self._on_unlinked,
         )
-        # Without it what is for a peer that is gone, or too slow, vanishes without an error.
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        # A peer whose link broke comes back under the same routing id before we know that the old
-        # link is dead; without this its new link would be ignored.
-        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        try:
-            bound = self._context.bind(socket, address)
-        except BaseException:
-            socket.close(linger=0)
-            raise
-        self._socket = socket
-        self._drain = Drain(socket, self._burst)
-        return bound
+        return self._router.address
 
     def reply(self, peer: RemotePeer, request_id: int, body: bytes) -> bool:
         """Answers a Request (the body for the client) or a Call (`envelope.pack` of its result).
@@ -286,12 +231,13 @@ class RpcServer:
 
     def close(self) -> None:
         """Writes what waits if it can be written at once, then closes. Idempotent."""
-        if self._socket is None or self._drain is None:
+        if self._router is None:
             return
+        if self._probe is not None:
+            self._probe.cancel()
         self._flush()
-        self._drain.close()
-        self._socket.close()
-        self._socket = self._drain = None
+        self._router.close()
+        self._router = None
         for peer in list(self.peers.values()):
             self._remove(peer)
 
@@ -304,6 +250,18 @@ class RpcServer:
             self._mark(peer)
         return queued
 
+    def _on_unlinked(self) -> None:
+        """Some peer's link broke: a write to each shows who is gone, before the silence would."""
+        if self._probe is None:
+            loop = asyncio.get_running_loop()
+            self._probe = loop.call_later(_PROBE_AFTER, self._probe_all)
+
+    def _probe_all(self) -> None:
+        self._probe = None
+        for peer in self.peers.values():
+            peer.pipe.tell(Ping(self.generation))
+            self._mark(peer)
+
     def _mark(self, peer: RemotePeer) -> None:
         """The peer's pipe is flushed in the next turn of the loop."""
         if peer.dirty or not peer.alive:
@@ -315,62 +273,23 @@ class RpcServer:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
+        router = self._router
+        if router is None:
+            return
         now = self._clock()
         for peer in dirty:
             peer.dirty = False
             if peer.alive:
-                self._flush_peer(peer, now)
-        if self._drain is not None:
-            self._drain.check()
+                self._flush_peer(router, peer, now)
+        router.check()
 
-    def _flush_peer(self, peer: RemotePeer, now: float) -> None:
+    def _flush_peer(self, router: Router, peer: RemotePeer, now: float) -> None:
         try:
-            if not peer.pipe.flush(partial(self._write, peer.identity), now):
+            if not peer.pipe.flush(partial(router.write, peer.identity), now):
                 self._stalled.append(peer)
-        except _UnreachableError:
+        except UnreachableError:
             self.unreachable += 1
             self._lose(peer, "no link")
-
-    def _write(self, identity: bytes, message: bytes) -> bool:
-        """False when that peer reads too slowly."""
-        socket = self._socket
-        if socket is None:
-            return False
-        try:
-            socket.send(identity, _NOBLOCK_MORE)
-        except zmq.Again:
-            return False
-        except zmq.ZMQError as error:
-            if error.errno == errno.EHOSTUNREACH:
-                raise _UnreachableError from error
-            raise
-        # Never blocks: libzmq has found room for the whole message when it took the routing id.
-        socket.send(message, _NOBLOCK)
-        return True
-
-    def _burst(self, budget: int) -> bool:
-        while budget > 0:
-            socket = self._socket
-            if socket is None:
-                return False  # a handler closed us
-            try:
-                identity = socket.recv(_NOBLOCK)
-            except zmq.Again:
-                self._wake_stalled()
-                return False
-            message = socket.recv(_NOBLOCK)
-            # A peer that sends several frames must not make us take its third for a routing id.
-            if socket.getsockopt(_RCVMORE):
-                self._skip_frames(socket)
-                self.refusals.refuse("several frames", identity)
-                budget -= 1
-            else:
-                budget -= 1 + self._on_message(identity, message)
-        return True
-
-    def _skip_frames(self, socket: zmq.Socket[bytes]) -> None:
-        while socket.getsockopt(_RCVMORE):
-            socket.recv(_NOBLOCK)
 
     def _wake_stalled(self) -> None:
         """libzmq reported something: perhaps that a slow peer takes more."""
@@ -467,9 +386,11 @@ class RpcServer:
         self._guard(self._handlers.on_up, peer)
 
     def _answer_stranger(self, identity: bytes) -> None:
+        if self._router is None:
+            return
         try:
-            self._write(identity, _STRANGER)
-        except _UnreachableError:
+            self._router.write(identity, _STRANGER)
+        except UnreachableError:
             self.unreachable += 1
 
     def _replace(self, older: RemotePeer) -> None:
@@ -505,7 +426,3 @@ class RpcServer:
             logger.exception("handler failed for %r", args[0])
             return False
         return True
-
-
-class _UnreachableError(Exception):
-    """libzmq has no link to that peer (EHOSTUNREACH)."""

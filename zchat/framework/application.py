@@ -14,21 +14,35 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Server
 from zchat.framework import loader
 from zchat.framework.channels import Channels
 from zchat.framework.loader import Found
+from zchat.framework.node import Node
 from zchat.framework.remotes import Remotes
 from zchat.framework.router import Routable, Router, Routers
 from zchat.rooms.channel import PresencePushes
 
-if TYPE_CHECKING:
-    from zchat.framework.running import Running
-
 Configure = Callable[["Application"], None]
+
+
+class Work(Protocol):
+    """The server that an application is at work on; see `running.Running`."""
+
+    @property
+    def server(self) -> Server: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def servers(self) -> ServersFile: ...
+    @property
+    def channels(self) -> Channels: ...
+    @property
+    def node(self) -> Node: ...
 
 
 class Part:
@@ -61,9 +75,15 @@ class Application:
         self._watched: dict[str, list[str]] = {}
         self._routes: dict[str, Router] = {}
         self._instances: dict[type, Any] = {}
-        self._running: Running | None = None
+        self._work: Work | None = None
         self.channel_types: frozenset[str] | None = None
+        """The server types that own channels; None means every backend's."""
         self.presence_pushes = PresencePushes()
+        """What members are told when another one comes or goes."""
+        self.routers = Routers(self, self._routes)
+        """The routers; they choose when the application is at work."""
+        self.rpc = Remotes(self._pick, self._call)
+        """Calls to other servers: `await app.rpc.chat.chatRemote.add(session, ...)`."""
 
     # What an author says
 
@@ -131,16 +151,6 @@ class Application:
         return self._at_work.channels
 
     @property
-    def rpc(self) -> Remotes:
-        """Calls to other servers: `await app.rpc.chat.chatRemote.add(session, ...)`."""
-        running = self._at_work
-
-        def pick(server_type: str, session: Routable, route: str) -> str:
-            return self.routers.pick(server_type, session, route, b"")
-
-        return Remotes(pick, running.node.call)
-
-    @property
     def server_types(self) -> tuple[str, ...]:
         """The types that servers.json lists now."""
         return self._at_work.servers.topology.types
@@ -151,38 +161,42 @@ class Application:
         Args:
             alive: only those that answer now; this server must keep links to them (`watch`).
         """
-        running = self._at_work
-        listed = running.servers.topology.of_type(server_type)
+        work = self._at_work
+        listed = work.servers.topology.of_type(server_type)
         if not alive:
             return listed
-        return tuple(server for server in listed if running.node.is_up(server.id))
+        return tuple(server for server in listed if work.node.is_up(server.id))
 
     @property
-    def _at_work(self) -> Running:
-        if self._running is None:
+    def _at_work(self) -> Work:
+        if self._work is None:
             raise RuntimeError("this application is not at work on a server: use self.app")
-        return self._running
+        return self._work
+
+    def _pick(self, server_type: str, session: Routable, route: str) -> str:
+        return self.routers.pick(server_type, session, route, b"")
+
+    async def _call(
+        self, server: str, method: str, args: Sequence[Any], timeout: float | None
+    ) -> Any:
+        return await self._at_work.node.call(server, method, args, timeout)
 
     # What a server at work needs
 
-    def at(self, running: Running) -> Application:
+    def at(self, work: Work) -> Application:
         """This application at work on one server: a copy, configured for it."""
         app = copy.copy(self)
-        app._running = running
+        app._work = work
         app._instances = {}
         app._routes = dict(self._routes)
         app._watched = {watcher: list(types) for watcher, types in self._watched.items()}
+        app.routers = Routers(app, app._routes)
+        app.rpc = Remotes(app._pick, app._call)
         for environments, types, function in self._configures:
             here = not environments or app.environment in environments
             if here and (not types or app.server.type in types):
                 function(app)
-        app.routers = Routers(app)
-        for server_type, router in app._routes.items():
-            app.routers.set(server_type, router)
         return app
-
-    routers: Routers
-    """The routers at work; only on an application that is at work."""
 
     def handlers(self, server_type: str | None = None) -> list[Found]:
         """The handler methods of a type, or of all types.

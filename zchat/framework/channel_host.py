@@ -15,53 +15,38 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from zchat.errors import RequestError, TimedOut, Unavailable
-from zchat.framework.context import current
+from zchat.framework.joins import Join, Joined, Joins
 from zchat.framework.link_tokens import LinkTokens
 from zchat.framework.taking import Taking
 from zchat.frontend.resync import Announced, Claim, Repaired
 from zchat.rooms.broker import Broker, Stream
 from zchat.rooms.channel import Channel, Framer
-from zchat.rooms.presence import Change, Member, Presence, SessionRef
+from zchat.rooms.presence import Change, Presence, SessionRef
 from zchat.rooms.ring import Ring
 from zchat.rooms.stores.base import Store
-from zchat.rooms.stream import Draft, Publication, StreamPosition, published
+from zchat.rooms.stream import (
+    MAX_BODY_BYTES,
+    Draft,
+    Publication,
+    StreamPosition,
+    first_page,
+    published,
+)
 
 logger = logging.getLogger("zchat.cluster")
 
-MOVED = 307
 _REPAIR_PAGE = 500
+_REPAIR_BYTES = MAX_BODY_BYTES
+_ENDED_LIMIT = 1000
 
 
 class Moved(RequestError):
     """This server does not own the channel; `owner` does, as far as it knows."""
 
-    code = MOVED
-
-
-class Joined(msgspec.Struct, array_like=True, frozen=True):
-    """What a join brings."""
-
-    epoch: str
-    offset: int
-    members: list[str]
-    """The uids in the channel, the new one included, in joining order."""
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A join whose token has not come yet."""
-
-    channel: Channel
-    uid: str
-    ref: SessionRef
-    exclusive: bool
-    admitted: asyncio.Future[Joined]
+    code = 307
 
 
 Cast = Callable[[str, str, str, Sequence[Any]], bool]
@@ -82,6 +67,7 @@ class ChannelHost:
         grace: seconds between a lost session and its member's leave.
         join_timeout: seconds that a join may take.
         clock: monotonic seconds.
+        wall_clock: seconds since 1970.
     """
 
     def __init__(
@@ -97,9 +83,9 @@ class ChannelHost:
         grace: float,
         join_timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._server_id = server_id
-        self._incarnation = incarnation
         self._ring = ring
         self._store = store
         self._framer = framer
@@ -108,12 +94,15 @@ class ChannelHost:
         self._grace = grace
         self._join_timeout = join_timeout
         self._clock = clock
-        self._broker = Broker(store, self._published, lambda: time.time_ns() // 1_000_000)
-        self._opening: dict[str, asyncio.Future[Channel]] = {}
-        self._pending: dict[bytes, _Pending] = {}
+        self._wall_clock = wall_clock
+        self._broker = Broker(store, self._published, lambda: int(wall_clock() * 1000))
+        self._joins = Joins(incarnation)
         self._links = LinkTokens(server_id)
-        self._tokens = 0
-        self._losing: dict[str, Channel] = {}
+        self._opening: dict[str, asyncio.Future[Channel]] = {}
+        # What each tick looks at: channels without members, and those in which leaves are due.
+        self._watched: dict[str, Channel] = {}
+        # Lives of frontends that have ended. When full the oldest is forgotten.
+        self._ended: dict[str, None] = {}
         self._settled = asyncio.Event()
         self._unsettled: set[str] = set()  # channels whose members may not all be known yet
         self.taking = Taking()
@@ -137,50 +126,47 @@ class ChannelHost:
             TimedOut: the frontend did not follow the order; the join was undone.
         """
         channel = await self._open(name)
-        presence = channel.presence
-        presence.check(uid, ref, exclusive=exclusive)
-        if ref in presence.sessions(uid):
+        channel.presence.check(uid, ref, exclusive=exclusive)
+        if ref in channel.presence.sessions(uid):
             return self._joined(channel)
-        self._tokens += 1
-        token = f"{self._incarnation}/{self._tokens}".encode()
-        future: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
-        self._pending[token] = _Pending(channel, uid, ref, exclusive, future)
+        join = self._joins.begin(channel, uid, ref, exclusive)
+        args = (ref.session, name, uid, self._server_id, join.token, request)
         try:
-            self._order(ref, "hub.join", (ref.session, name, uid, self._server_id, token, request))
+            if not self._cast(ref.frontend, ref.incarnation, "hub.join", args):
+                raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
             async with asyncio.timeout(self._join_timeout):
-                return await future
+                return await join.admitted
         except BaseException as error:
-            self._undo(name, uid, ref)
+            self._undo(join)
             if isinstance(error, TimeoutError):
                 raise TimedOut(f"{ref.frontend} did not join {name} in time") from None
             raise
         finally:
-            self._pending.pop(token, None)
+            self._joins.end(join)
 
     def on_token(self, token: bytes) -> None:
         """The XPUB shows a token: that frontend has the channel's topic from here on."""
-        pending = self._pending.get(token)
-        if pending is None:
+        join = self._joins.get(token)
+        if join is None:
             self._links.seen(token)
-            return
-        if pending.admitted.done():
-            return
-        channel, uid, ref = pending.channel, pending.uid, pending.ref
-        try:
-            if self.channels.get(channel.name) is not channel:
-                raise self._moved(channel.name)
-            since = time.time()
-            change = channel.presence.join(uid, ref, since=since, exclusive=pending.exclusive)
-        except RequestError as error:
-            pending.admitted.set_exception(error)
-            return
+        elif not join.admitted.done():
+            try:
+                join.admitted.set_result(self._admit(join))
+            except RequestError as error:
+                join.admitted.set_exception(error)
+
+    def _admit(self, join: Join) -> Joined:
+        channel, uid, ref = join.channel, join.uid, join.ref
+        join.entered = ref not in channel.presence.sessions(uid)
+        since = self._wall_clock()
+        change = channel.presence.join(uid, ref, since=since, exclusive=join.exclusive)
         if change is not None:
             self._tell(channel, change)
         epoch, offset = channel.stream.position
         version = channel.presence.version
         order = (ref.session, channel.name, uid, self._server_id, epoch, offset, version)
-        self._cast(ref.frontend, ref.incarnation, "hub.joined", (*order, since, pending.exclusive))
-        pending.admitted.set_result(self._joined(channel))
+        self._cast(ref.frontend, ref.incarnation, "hub.joined", (*order, since, join.exclusive))
+        return self._joined(channel)
 
     async def leave(self, name: str, uid: str, ref: SessionRef) -> None:
         """Take a session out; the others are told at once when it was its member's last."""
@@ -189,14 +175,14 @@ class ChannelHost:
         change = channel.presence.leave(uid, ref)
         if change is not None:
             self._tell(channel, change)
-            self._let_go(channel)
+            self._watch(channel)
 
     def lost(self, name: str, uid: str, ref: SessionRef) -> None:
         """A member's connection closed: the leave is told after the grace."""
         channel = self.channels.get(name)
         if channel is not None:
             channel.presence.lose(uid, ref, self._clock())
-            self._losing[name] = channel
+            self._watch(channel)
 
     async def members(self, name: str) -> list[str]:
         """The uids in the channel, in joining order."""
@@ -209,10 +195,13 @@ class ChannelHost:
 
         Raises:
             Unavailable: the channel's queue is full, or the journal failed.
+            TimedOut: the journal failed, and whether it was written cannot be found out.
+            ValueError: it can never be sent, see `Draft`.
         """
-        channel = await self._open(name)
         to = None if audience is None else tuple(audience)
-        return await self._broker.offer(channel.stream, Draft(route, body, uid, cid, to))
+        draft = Draft(route, body, uid, cid, to)
+        channel = await self._open(name)
+        return await self._broker.offer(channel.stream, draft)
 
     @property
     def settled(self) -> bool:
@@ -240,13 +229,18 @@ class ChannelHost:
         Channels that are not ours are left out of the answer: the ring will tell the frontend.
 
         Raises:
-            Unavailable: its token did not come: it has no link to our publications yet.
+            Unavailable: its token did not come: it has no link to our publications yet; or this
+                life of it has ended meanwhile.
         """
-        channels = [
-            await self._claimed(name, frontend, incarnation, members)
-            for name, members in claims.items()
-            if self._ring().owner(name) == self._server_id
-        ]
+        self._ended.pop(incarnation, None)
+        channels = []
+        for name, members in claims.items():
+            if self._ring().owner(name) == self._server_id:
+                channel = await self._open(name, settled=False)
+                if incarnation in self._ended:
+                    raise Unavailable(f"{frontend} is not connected to {self._server_id}")
+                self._claim(channel, frontend, incarnation, members)
+                channels.append(channel)
         if last:
             self.taking.announced(frontend, ring)
             self.tick()
@@ -263,16 +257,23 @@ class ChannelHost:
         epoch, offset = history.tail
         if not history.publications:
             return Repaired(epoch, offset, offset + 1, [])
-        frame = published(history.publications, epoch, self._framer.dictionary)
+        page = first_page(history.publications, _REPAIR_BYTES)
+        frame = published(page, epoch, self._framer.dictionary)
         return Repaired(epoch, offset, frame.first, list(frame.items))
 
     def frontend_lost(self, frontend: str, incarnation: str) -> None:
-        """A life of a frontend has ended: its members are lost."""
+        """A life of a frontend has ended: its members are lost, its joins come to nothing."""
         self.taking.gone(frontend)
+        self._ended[incarnation] = None
+        if len(self._ended) > _ENDED_LIMIT:
+            del self._ended[next(iter(self._ended))]
+        error = Unavailable(f"{frontend} is gone")
+        self._joins.fail(lambda join: join.ref.incarnation == incarnation, error)
         now = self._clock()
         for channel in self.channels.values():
             channel.presence.lose_incarnation(incarnation, now)
-            self._losing[channel.name] = channel
+            if channel.presence.losing:
+                self._watch(channel)
 
     # The life of channels
 
@@ -280,10 +281,7 @@ class ChannelHost:
         """Let go of what is not ours any more; wait for announces of what is ours now."""
         ring = self._ring()
         for name in [name for name in self.channels if ring.owner(name) != self._server_id]:
-            channel = self.channels.pop(name)
-            self._losing.pop(name, None)
-            self._store.let_go(name)
-            channel.stream.fail(self._moved(name))
+            self._hand_over(self.channels[name])
         self.taking.begin(ring.tag, frontends, self._clock())
         self._settled.clear()
         self.tick()
@@ -294,70 +292,107 @@ class ChannelHost:
         if not self._settled.is_set() and self.taking.done(now):
             self._unsettled.clear()
             self._settled.set()
-        for name, channel in list(self._losing.items()):
+        for channel in list(self._watched.values()):
             for change in channel.presence.expire(now):
                 self._tell(channel, change)
             if not channel.presence.losing:
-                del self._losing[name]
-                self._let_go(channel)
+                self._look_at(channel)
 
     async def close(self) -> None:
         """Finish what is under way. Idempotent."""
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
         await self._broker.close()
         await self._store.close()
 
     async def _open(self, name: str, *, settled: bool = True) -> Channel:
         """The channel, when it is ours; members of a channel just taken are waited for."""
-        channel = self.channels.get(name)
-        if channel is not None and not (settled and name in self._unsettled):
-            return channel
-        if self._ring().owner(name) != self._server_id:
-            raise self._moved(name)
-        if settled and not self._settled.is_set():
-            await self._settled.wait()
-            return await self._open(name, settled=False)
-        opening = self._opening.get(name)
-        if opening is None:
-            opening = self._opening[name] = asyncio.ensure_future(self._take(name))
-            opening.add_done_callback(lambda _: self._opening.pop(name, None))
-        return await asyncio.shield(opening)
+        while True:
+            if self._ring().owner(name) != self._server_id:
+                raise self._moved(name)
+            channel = self.channels.get(name)
+            if settled and not self._settled.is_set() and (not channel or name in self._unsettled):
+                await self._settled.wait()
+            elif channel is not None:
+                return channel
+            else:
+                await asyncio.shield(self._opening.get(name) or self._begin_opening(name))
+
+    def _begin_opening(self, name: str) -> asyncio.Future[Channel]:
+        def opened(future: asyncio.Future[Channel]) -> None:
+            del self._opening[name]
+            if not future.cancelled():
+                future.exception()  # those who waited for it may all have given up
+
+        opening = self._opening[name] = asyncio.ensure_future(self._take(name))
+        opening.add_done_callback(opened)
+        return opening
 
     async def _take(self, name: str) -> Channel:
-        stream = Stream(name, await self._store.open(name))
-        channel = self.channels[name] = Channel(stream, Presence(self._grace))
+        try:
+            position = await self._store.open(name)
+        except Exception as error:
+            logger.exception("journal: %s cannot be opened", name)
+            raise Unavailable("the journal cannot be opened") from error
+        if self._ring().owner(name) != self._server_id:
+            self._store.let_go(name, moved=True)
+            raise self._moved(name)
+        # Frontends may know of an earlier life of this list, with versions up to then.
+        presence = Presence(self._grace, int(self._wall_clock() * 1000))
+        channel = self.channels[name] = Channel(Stream(name, position), presence)
+        self._watch(channel)
         if not self._settled.is_set():
             self._unsettled.add(name)
         return channel
 
-    def _let_go(self, channel: Channel) -> None:
-        """Forget a channel that has nobody in it; its history stays in the store."""
-        if channel.idle and not any(p.channel is channel for p in self._pending.values()):
-            self.channels.pop(channel.name, None)
+    def _watch(self, channel: Channel) -> None:
+        self._watched[channel.name] = channel
 
-    async def _claimed(
-        self, name: str, frontend: str, incarnation: str, members: list[Claim]
-    ) -> Channel:
-        """The channel with these members in it; of two claims to one name the older wins."""
-        channel = await self._open(name, settled=False)
-        for claim in members:
-            member = Member(claim.uid, claim.since, claim.exclusive)
-            member.sessions.add(SessionRef(frontend, incarnation, claim.session))
-            for ref in channel.presence.claim(member):
+    def _look_at(self, channel: Channel) -> None:
+        """Let go of a channel that nobody needs; its history stays in the store."""
+        name = channel.name
+        if channel.presence.members:
+            del self._watched[name]
+        elif channel.idle and not self._joins.wait_in(name):
+            self._forget(name, moved=False)
+
+    def _hand_over(self, channel: Channel) -> None:
+        """Another worker owns the channel now."""
+        error = self._moved(channel.name)
+        self._forget(channel.name, moved=True)
+        channel.stream.close(error)
+        self._joins.fail(lambda join: join.channel is channel, error)
+
+    def _forget(self, name: str, *, moved: bool) -> None:
+        del self.channels[name]
+        self._watched.pop(name, None)
+        self._unsettled.discard(name)
+        self._store.let_go(name, moved=moved)
+
+    def _claim(
+        self, channel: Channel, frontend: str, incarnation: str, claims: Sequence[Claim]
+    ) -> None:
+        """Take these members in; of two claims to one name the older wins."""
+        for claim in claims:
+            ref = SessionRef(frontend, incarnation, claim.session)
+            losers = channel.presence.claim(
+                claim.uid, ref, since=claim.since, exclusive=claim.exclusive
+            )
+            for loser in losers:
                 self.counters["claims_lost"] += 1
-                self._cast(ref.frontend, ref.incarnation, "hub.evict", (ref.session, name))
-        return channel
+                args = (loser.session, channel.name)
+                self._cast(loser.frontend, loser.incarnation, "hub.evict", args)
 
-    def _undo(self, name: str, uid: str, ref: SessionRef) -> None:
+    def _undo(self, join: Join) -> None:
+        """Take the session out again, unless it is in, or wants in, by another join as well."""
+        name, uid, ref = join.channel.name, join.uid, join.ref
+        inside = ref in join.channel.presence.sessions(uid)
+        if self._joins.shared(join) or (inside and not join.entered):
+            return
         self._cast(ref.frontend, ref.incarnation, "hub.leave", (ref.session, name))
-        channel = self.channels.get(name)
-        change = channel.presence.leave(uid, ref) if channel else None
-        if channel is not None and change is not None:
-            self._tell(channel, change)
-            self._let_go(channel)
-
-    def _order(self, ref: SessionRef, method: str, args: Sequence[Any]) -> None:
-        if not self._cast(ref.frontend, ref.incarnation, method, args):
-            raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
+        change = join.channel.presence.leave(uid, ref)
+        if change is not None and self.channels.get(name) is join.channel:
+            self._tell(join.channel, change)
+            self._watch(join.channel)
 
     def _joined(self, channel: Channel) -> Joined:
         epoch, offset = channel.stream.position
@@ -372,10 +407,3 @@ class ChannelHost:
 
     def _published(self, name: str, epoch: str, publications: Sequence[Publication]) -> None:
         self._publish(name, self._framer.published(epoch, publications))
-
-
-def request_of(ref: SessionRef) -> int:
-    """The client's message id, when the work of now is done for a request of this session."""
-    origin = current.get()
-    same = origin.frontend == ref.frontend and origin.session == ref.session
-    return origin.request if same else 0

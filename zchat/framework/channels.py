@@ -13,12 +13,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from zchat.errors import RequestError, TimedOut, Unavailable
-from zchat.framework.channel_host import MOVED, ChannelHost, Joined, request_of
+from zchat.errors import Unavailable
+from zchat.framework.channel_host import ChannelHost, Moved
+from zchat.framework.context import current
+from zchat.framework.deadline import in_time
+from zchat.framework.joins import Joined
 from zchat.protocol.body import dumps
 from zchat.rooms.presence import SessionRef
 from zchat.rooms.ring import Ring
-from zchat.rooms.stream import RESERVED, StreamPosition
+from zchat.rooms.stream import RESERVED, Draft, StreamPosition
 
 _PAUSE = 0.05
 _MAX_NAME = 200
@@ -62,7 +65,7 @@ class Channel:
             Unavailable, TimedOut: the join did not happen.
         """
         ref = _ref(session)
-        raw = await self._call("join", uid, ref, exclusive, request_of(ref))
+        raw = await self._call("join", uid, ref, exclusive, _request_of(ref))
         return msgspec.convert(raw, Joined).members
 
     async def leave(self, uid: str, session: HasRef | SessionRef) -> None:
@@ -95,13 +98,15 @@ class Channel:
             Its place in the channel.
 
         Raises:
-            ValueError: the body has a member that zchat adds.
-            Unavailable, TimedOut: it may not have been published.
+            ValueError: the body has a member that zchat adds, or it is too large (see `Draft`).
+            Unavailable: it was not published.
+            TimedOut: it may have been published.
         """
         if not RESERVED.isdisjoint(body):
             raise ValueError(f"zchat itself adds {sorted(RESERVED & body.keys())} to bodies")
-        audience = None if to is None else list(to)
-        raw = await self._call("publish", route, dumps(body), uid, cid, audience)
+        draft = Draft(route, dumps(body), uid, cid, None if to is None else tuple(to))
+        args = (draft.route, draft.body, draft.uid, draft.cid, draft.audience)
+        raw = await self._call("publish", *args)
         return msgspec.convert(raw, StreamPosition)
 
     async def _call(self, method: str, *args: Any) -> Any:
@@ -137,10 +142,12 @@ class Channels:
         """The channel of that name; it need not exist yet.
 
         Raises:
-            ValueError: the name is empty, longer than 200 characters, or has a NUL.
+            ValueError: the name is empty, longer than 200 characters, or has a NUL or half of a
+                surrogate pair.
         """
         if not 0 < len(name) <= _MAX_NAME or "\0" in name:
             raise ValueError(f"channel name {name[:50]!r}: expected 1 to {_MAX_NAME} characters")
+        name.encode()
         return Channel(name, self)
 
     def owner(self, name: str) -> str | None:
@@ -148,27 +155,35 @@ class Channels:
         return self._ring().owner(name)
 
     async def call(self, name: str, method: str, args: Sequence[Any]) -> Any:
-        """Run a method of the channel at its owner, wherever that is by then."""
+        """Run a method of the channel at its owner, wherever that is by then.
+
+        Raises:
+            Unavailable: it moves about, or nobody owns it; nothing was done.
+            TimedOut: the owner did not answer in time; it may have been done.
+        """
         deadline = time.monotonic() + self._timeout
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimedOut(f"channel {name} did not settle in time")
+        while (left := deadline - time.monotonic()) > 0:
             try:
                 return await self._at_owner(name, method, args, left)
-            except RequestError as error:
-                if error.code != MOVED:
-                    raise
-            await asyncio.sleep(_PAUSE)
+            except Moved:
+                await asyncio.sleep(min(_PAUSE, left))
+        raise Unavailable(f"channel {name} is on its way to another server")
 
     async def _at_owner(self, name: str, method: str, args: Sequence[Any], left: float) -> Any:
         owner = self.owner(name)
         if owner is None:
             raise Unavailable("no server owns channels now")
         if owner == self._server_id and self._host is not None:
-            return await getattr(self._host, method)(name, *args)
+            return await in_time(getattr(self._host, method)(name, *args), left)
         return await self._remote(owner, f"channel.{method}", (name, *args), left)
 
 
 def _ref(session: HasRef | SessionRef) -> SessionRef:
     return session if isinstance(session, SessionRef) else session.ref
+
+
+def _request_of(ref: SessionRef) -> int:
+    """The client's message id, when the work of now is done for a request of this session."""
+    origin = current.get()
+    same = origin.frontend == ref.frontend and origin.session == ref.session
+    return origin.request if same else 0

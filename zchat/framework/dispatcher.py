@@ -6,9 +6,9 @@ attribute. This is the only place where exceptions become codes.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
+import re
 import typing
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from zchat.errors import BadRequest, RequestError, TimedOut
+from zchat.errors import BadRequest, ConfigError, ProtocolError, RequestError
 from zchat.framework.backend_session import BackendSession
 from zchat.framework.context import Origin, current
+from zchat.framework.deadline import in_time
 from zchat.framework.loader import Found
-from zchat.protocol.body import dumps, loads_lenient, text
+from zchat.protocol.body import dumps, loads, loads_lenient
 from zchat.protocol.package import MAX_BODY
 
 logger = logging.getLogger("zchat.app")
@@ -28,6 +29,7 @@ logger = logging.getLogger("zchat.app")
 EMPTY = b"{}"
 MAX_ANSWER = MAX_BODY - 32
 """Bytes of an answer's body, with room for the message's head."""
+_MISSING = re.compile(r"Object missing required field `(.*)`\Z")
 INTERNAL_ERROR = dumps({"code": 500, "error": "internal error"})
 
 
@@ -53,6 +55,10 @@ class Dispatcher:
     Args:
         found: what the loader found.
         instance: the one instance of a handler class.
+
+    Raises:
+        ConfigError: a handler cannot be called with a message and a session, or its message's
+            annotation is none that JSON can be read into. Its place is named.
     """
 
     def __init__(self, found: Iterable[Found], instance: Callable[[type], Any]) -> None:
@@ -60,7 +66,7 @@ class Dispatcher:
         for entry in found:
             method = getattr(instance(entry.cls), entry.method)
             route = str(entry.route)
-            self.table[route] = Entry(route, method, _decoder(method), entry)
+            self.table[route] = Entry(route, method, _decoder(method, entry), entry)
 
     async def answer(
         self, route: str, session: BackendSession, body: bytes, request: int, budget: float
@@ -73,36 +79,53 @@ class Dispatcher:
         """
         current.set(Origin(session.frontend, session.id, request))
         try:
-            async with asyncio.timeout(budget):
-                return await self._run(route, session, body)
-        except TimeoutError:
-            return dumps(TimedOut("not answered in time").body())
+            return await in_time(self._run(route, session, body), budget)
         except RequestError as error:
-            return dumps(error.body())
+            return self._body_of(error, route, session, request)
         except Exception:
-            logger.exception(
-                "%s failed: session %s/%d, request %d", route, session.frontend, session.id, request
-            )
-            return INTERNAL_ERROR
+            return self._internal_error(route, session, request)
+
+    def _body_of(
+        self, error: RequestError, route: str, session: BackendSession, request: int
+    ) -> bytes:
+        try:
+            return dumps(error.body())
+        except Exception:  # its fields are no JSON
+            return self._internal_error(route, session, request)
+
+    def _internal_error(self, route: str, session: BackendSession, request: int) -> bytes:
+        """Log the exception of now; the client learns nothing of it."""
+        logger.exception(
+            "%s failed: session %s/%d, request %d", route, session.frontend, session.id, request
+        )
+        return INTERNAL_ERROR
 
     async def _run(self, route: str, session: BackendSession, body: bytes) -> bytes:
         entry = self.table.get(route)
         if entry is None:
             raise RequestError(f"no handler for {_printable(route)}")
         result = await entry.call(entry.decode(body), session)
-        answer = dumps(result) if result else EMPTY
+        # Nothing, and what JavaScript takes for it, is an empty object to clients (wire 13.2).
+        answer = EMPTY if result in (None, 0, "") else dumps(result)
         if len(answer) > MAX_ANSWER:
-            raise RequestError(f"an answer of {len(answer)} bytes is too large to send")
+            raise ValueError(f"an answer of {len(answer)} bytes; {MAX_ANSWER} can be sent")
         return answer
 
 
-def _decoder(method: Any) -> Callable[[bytes], Any]:
+def _decoder(method: Any, found: Found) -> Callable[[bytes], Any]:
     """How a handler's body is read: its first parameter's annotation says what it must be."""
-    hints = typing.get_type_hints(method, include_extras=True)
-    first = next(iter(inspect.signature(method).parameters), "")
-    wanted = hints.get(first, Any)
-    if wanted is Any or typing.get_origin(wanted) is dict or wanted is dict:
-        return loads_lenient
+    try:
+        inspect.signature(method).bind("msg", "session")
+        first = next(iter(inspect.signature(method).parameters))
+        wanted = typing.get_type_hints(method, include_extras=True).get(first, Any)
+        if wanted in (Any, object, dict) or typing.get_origin(wanted) is dict:
+            return loads_lenient
+        return _typed_decoder(wanted)
+    except (TypeError, NameError) as error:
+        raise ConfigError(f"{found.path}:{found.line}: {found.route}: {error}") from error
+
+
+def _typed_decoder(wanted: Any) -> Callable[[bytes], Any]:
     decoder = msgspec.json.Decoder(wanted)
 
     def decode(body: bytes) -> Any:
@@ -110,29 +133,30 @@ def _decoder(method: Any) -> Callable[[bytes], Any]:
             return decoder.decode(body or EMPTY)
         except msgspec.ValidationError as error:
             raise _bad_request(str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return _decode_mended(decoder, body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _convert_mended(body, wanted)
 
     return decode
 
 
-def _decode_mended(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """Bodies from clients that write CESU-8, and those that are no JSON at all."""
+def _convert_mended(body: bytes, wanted: Any) -> Any:
+    """Bodies from clients that write CESU-8 or half a pair, and those that are no JSON at all."""
     try:
-        return decoder.decode(text(body).encode())
+        return msgspec.convert(loads(body), wanted, str_keys=True)
     except msgspec.ValidationError as error:
         raise _bad_request(str(error)) from None
-    except msgspec.DecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+    except ProtocolError as error:
+        raise BadRequest(f"the body is {error}") from None
 
 
 def _bad_request(message: str) -> BadRequest:
     """msgspec says: Expected `str`, got `int` - at `$.name`."""
-    reason, _, path = message.partition(" - at `")
-    field = path.rstrip("`").removeprefix("$").removeprefix(".")
-    if not field and "required field `" in reason:
-        field = reason.split("`")[1]
-    return BadRequest(reason, path=field)
+    reason, _, where = message.rpartition(" - at `") if " - at `" in message else (message, "", "")
+    path = where.partition("$")[2].rstrip("`")
+    missing = _MISSING.match(reason)
+    return BadRequest(
+        reason, path=f"{path}.{missing[1]}".strip(".") if missing else path.strip(".")
+    )
 
 
 def _printable(route: str) -> str:

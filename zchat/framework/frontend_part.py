@@ -18,9 +18,9 @@ from zchat.frontend.connection import Connection, Connections
 from zchat.frontend.descriptors import capacity, raise_limit
 from zchat.frontend.disconnect import Disconnect
 from zchat.frontend.forwarder import Finish, Forwarder, Pick
-from zchat.frontend.hub import Hub, LocalChannel
+from zchat.frontend.hub import Hub
 from zchat.frontend.resync import Resync
-from zchat.frontend.session import Membership, Session, SessionTable
+from zchat.frontend.session import Session, SessionTable
 from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
 from zchat.rooms.ring import Ring
@@ -67,8 +67,8 @@ class FrontendPart:
         self._subscriber = Subscriber(node.context, handlers)
         self.hub = Hub(
             self._subscriber,
-            self._fetch,
-            self._lost,
+            lambda local: self.resync.fetch(local),
+            lambda membership, owner: self.resync.lost(membership, owner),
             hold_limit=settings.limits.outbox_bytes,
         )
         self.resync = Resync(
@@ -76,6 +76,7 @@ class FrontendPart:
             self.sessions,
             self._subscriber.send_token,
             node.call,
+            node.cast,
             ring,
         )
         self.forwarder = Forwarder(
@@ -148,6 +149,11 @@ class FrontendPart:
             "sessions": len(self.sessions),
             "channels": len(self.hub.channels),
             "deliveries": self.hub.counters["deliveries"],
+            "counters": {
+                name: count
+                for part in (self.connections, self.forwarder, self.hub, self.resync)
+                for name, count in part.counters.items()
+            },
         }
 
     async def stop(self, seconds: float) -> None:
@@ -194,7 +200,7 @@ class FrontendPart:
     ) -> None:
         known = self.sessions.get(session)
         if known is None:
-            self._node.cast(owner, "channel.lost", (channel, uid, self._ref(session)))
+            self.resync.gone(owner, channel, uid, session)
             return
         self.hub.join(known, channel, uid, owner, token, request)
 
@@ -213,9 +219,11 @@ class FrontendPart:
         known = self.sessions.get(session)
         position = StreamPosition(epoch, offset)
         if known is None or not self.hub.joined(
-            known, channel, owner, position, version, since, exclusive
+            known, channel, position, version, since, exclusive
         ):
-            self._node.cast(owner, "channel.lost", (channel, uid, self._ref(session)))
+            self.resync.gone(owner, channel, uid, session)
+        else:
+            self.resync.came_in(channel, owner, epoch)
 
     def _leave(self, session: int, channel: str) -> None:
         known = self.sessions.get(session)
@@ -247,20 +255,8 @@ class FrontendPart:
     async def _kick(self, session: int, reason: str) -> None:
         self._session(session).connection.kick(reason)
 
-    # What the hub needs of others
-
     def _linked(self, owner: str) -> None:
         """Publications of an owner come in (again): what was sent into the dead link is lost."""
         self.hub.repeat_tokens(owner)
         if owner in self._ring().workers and self._node.is_up(owner):
             self.resync.announce(owner)
-
-    def _fetch(self, local: LocalChannel) -> None:
-        self.resync.fetch(local)
-
-    def _lost(self, membership: Membership, owner: str) -> None:
-        args = (membership.channel, membership.uid, self._ref(membership.session.id))
-        self._node.cast(owner, "channel.lost", args)
-
-    def _ref(self, session: int) -> tuple[str, str, int]:
-        return (self._node.server.id, self._node.incarnation, session)

@@ -16,7 +16,7 @@ class LinkTokens:
     """The tokens meant for this owner: `OWNER/...`.
 
     Those that came before they were waited for are remembered: 1,000 of them. When full, the
-    oldest is forgotten, and who waits for it tries again.
+    oldest is forgotten and counted in `forgotten`, and who waits for it tries again.
 
     Args:
         owner: this server's id.
@@ -28,6 +28,7 @@ class LinkTokens:
         self._timeout = timeout
         self._early: dict[bytes, None] = {}
         self._waiting: dict[bytes, asyncio.Event] = {}
+        self.forgotten = 0
 
     def seen(self, token: bytes) -> None:
         """The XPUB showed a token; others' are ignored."""
@@ -40,9 +41,10 @@ class LinkTokens:
         self._early[token] = None
         if len(self._early) > _REMEMBERED:
             del self._early[next(iter(self._early))]
+            self.forgotten += 1
 
     async def wait(self, token: bytes) -> None:
-        """Return once the XPUB has shown the token.
+        """Return once the XPUB has shown the token; each token is waited for once.
 
         Raises:
             Unavailable: it did not come in time.

@@ -44,6 +44,8 @@ def load(root: Path, package: str, kind: Kind, server_type: str | None = None) -
         package: the import name under which its modules are known.
         server_type: only this type's; all types when None.
 
+    A method that is meant for other methods only has a name with `_` in front.
+
     Raises:
         ConfigError: two methods share a route, a public method is no coroutine, or a file has no
             class of its name. Both places are named.
@@ -61,8 +63,9 @@ def load(root: Path, package: str, kind: Kind, server_type: str | None = None) -
 
 def _import(path: Path, root: Path, package: str) -> ModuleType:
     name = ".".join((package, *path.relative_to(root).with_suffix("").parts))
-    if name in sys.modules:
-        return sys.modules[name]
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):
+        return known  # else it is of another application that has no package either
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -87,17 +90,13 @@ def _class(module: ModuleType, path: Path) -> type:
 def _methods(cls: type, path: Path) -> Iterator[Found]:
     server_type, handler = path.parent.parent.name, camel(path.stem)
     for name, value in vars(cls).items():
-        if name.startswith("_") or not _is_method(value):
+        if name.startswith("_") or not inspect.isfunction(value):
             continue
         function: Any = inspect.unwrap(value)
         line = function.__code__.co_firstlineno
-        if not inspect.iscoroutinefunction(function):
+        if not (inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(function)):
             raise ConfigError(f"{path}:{line}: {cls.__name__}.{name} must be `async def`")
         yield Found(Route(server_type, handler, camel(name)), cls, name, path, line)
-
-
-def _is_method(value: object) -> bool:
-    return inspect.isfunction(value)
 
 
 def _place(found: Found) -> str:

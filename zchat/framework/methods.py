@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from zchat.errors import BadRequest, RequestError
+from zchat.errors import BadRequest, ConfigError, RequestError
 
 Method = Callable[..., Awaitable[Any]]
 
@@ -26,12 +26,21 @@ class Methods:
         self._casts: dict[str, tuple[Callable[..., None], msgspec.msgpack.Decoder[Any]]] = {}
 
     def add(self, name: str, method: Method) -> None:
-        """Let `method` answer calls of `name`."""
-        self._methods[name] = method, _decoder(method)
+        """Let `method` answer calls of `name`.
+
+        Raises:
+            ConfigError: its parameters cannot be filled from an array, or their annotations cannot
+                be resolved.
+        """
+        self._methods[name] = method, _decoder(name, method)
 
     def add_cast(self, name: str, function: Callable[..., None]) -> None:
-        """Let `function` take casts of `name`."""
-        self._casts[name] = function, _decoder(function)
+        """Let `function` take casts of `name`.
+
+        Raises:
+            ConfigError: see `add`.
+        """
+        self._casts[name] = function, _decoder(name, function)
 
     async def invoke(self, name: str, args: bytes) -> bytes:
         """Run a call; returns its packed result.
@@ -61,21 +70,32 @@ class Methods:
 def _arguments(name: str, decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> tuple[Any, ...]:
     try:
         return msgspec.structs.astuple(decoder.decode(data))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"arguments of {name}: {error}") from None
 
 
-def _decoder(function: Callable[..., Any]) -> msgspec.msgpack.Decoder[Any]:
+def _decoder(name: str, function: Callable[..., Any]) -> msgspec.msgpack.Decoder[Any]:
     """Reads an array into the parameters of `function`, its defaults included."""
-    hints = typing.get_type_hints(function)
-    fields: list[Any] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        field: tuple[Any, ...] = (name, hints.get(name, Any))
-        if parameter.default is not parameter.empty:
-            field += (msgspec.field(default_factory=functools.partial(_same, parameter.default)),)
-        fields.append(field)
-    arguments = msgspec.defstruct("Arguments", fields, array_like=True, forbid_unknown_fields=True)
-    return msgspec.msgpack.Decoder(arguments)
+    try:
+        hints = typing.get_type_hints(function)
+        parameters = inspect.signature(function).parameters.values()
+        fields = [_field(parameter, hints) for parameter in parameters]
+        arguments = msgspec.defstruct(
+            "Arguments", fields, array_like=True, forbid_unknown_fields=True
+        )
+        return msgspec.msgpack.Decoder(arguments)
+    except (TypeError, NameError) as error:
+        raise ConfigError(f"{name} cannot be called by other servers: {error}") from error
+
+
+def _field(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:
+    if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+        raise TypeError(f"parameter {parameter.name} is not positional")
+    wanted = hints.get(parameter.name, Any)
+    if parameter.default is parameter.empty:
+        return parameter.name, wanted
+    default = functools.partial(_same, parameter.default)
+    return parameter.name, wanted, msgspec.field(default_factory=default)
 
 
 def _same(value: Any) -> Any:

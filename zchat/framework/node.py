@@ -16,17 +16,22 @@ from typing import Any
 
 from zchat.cluster.context import Context
 from zchat.cluster.curve import load_public_key
-from zchat.cluster.envelope import Call, Cast, Request
+from zchat.cluster.envelope import NOTIFY, Call, Cast, Request
 from zchat.cluster.identity import LocalServer
 from zchat.cluster.limits import Limits
 from zchat.cluster.rpc_client import ClientHandlers, Peer, PeerState, RpcClient
 from zchat.cluster.rpc_server import RemotePeer, RpcServer, ServerHandlers
 from zchat.config.topology import Server, Topology
-from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.errors import RequestError, Unavailable
 from zchat.framework.context import current, decode_origin, encode_origin
+from zchat.framework.deadline import in_time
 from zchat.framework.methods import Methods, decode, encode
 
 logger = logging.getLogger("zchat.cluster")
+
+BUSY_LIMIT = 10_000
+
+_TAKEN = frozenset({"self", "peer", "request_id", "code", "message"})
 
 
 def _nothing(*_: Any) -> None:
@@ -44,10 +49,14 @@ class NodeEvents:
     """(server id, incarnation): that life of a server that used us has ended."""
 
     request: Callable[[RemotePeer, Request], None] = _nothing
+    """A client's request, forwarded; answered with `rpc_server`, unless it is a notify."""
 
 
 class Node:
     """One server's links.
+
+    When full (10,000 requests and calls run here), further requests of clients are refused with
+    Unavailable, notifies dropped, and both are counted in `refused`.
 
     Args:
         server: this server.
@@ -81,6 +90,7 @@ class Node:
         self._keys = keys
         self._lives: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refused = 0
         local = LocalServer(server.id, server.type, incarnation)
         self.client = RpcClient(context, local, self._client_handlers(), limits)
         self.rpc_server = RpcServer(context, local, self._server_handlers(), limits)
@@ -133,13 +143,13 @@ class Node:
             idempotent: send it again by itself when the server died under it.
 
         Raises:
-            RequestError: what the method raised.
+            RequestError: what the method raised; of what is none, only that there was one.
             Unavailable: the server is not listed, or could not be reached in time.
             TimedOut: no answer in time; it may have been done.
         """
         budget = self._deadline if timeout is None else timeout
         if server_id == self.server.id:
-            return decode(await _in_time(self._methods.invoke(method, encode(args)), budget))
+            return decode(await self._run(method, encode(args), budget, self.server.id))
         origin = encode_origin(current.get())
         link = self._link(server_id)
         if isinstance(link, RemotePeer):
@@ -149,7 +159,7 @@ class Node:
     def cast(self, server_id: str, method: str, args: Sequence[Any]) -> bool:
         """Tell a server something, without an answer; False when it cannot be told."""
         if server_id == self.server.id:
-            self._methods.cast(method, encode(args))
+            self._take_cast(method, encode(args), server_id)
             return True
         try:
             link = self._link(server_id)
@@ -231,7 +241,7 @@ class Node:
             self._events.frontend_lost(peer.server_id, peer.incarnation)
 
         return ServerHandlers(
-            on_request=lambda peer, request: self._events.request(peer, request),
+            on_request=self._on_request,
             on_call=on_call,
             on_cast=self._on_cast,
             on_lost=on_lost,
@@ -242,28 +252,59 @@ class Node:
         self._lives[peer.server_id] = peer.incarnation
         self._events.peer_up(peer.server_id, restarted)
 
+    def _on_request(self, peer: RemotePeer, request: Request) -> None:
+        if self.busy < BUSY_LIMIT:
+            self._events.request(peer, request)
+            return
+        self.refused += 1
+        if not request.kind & NOTIFY:
+            error = Unavailable(f"{self.server.id} has too much to do")
+            self.rpc_server.fail(peer, request.id, error.code, error.message, **error.fields)
+
     def _on_cast(self, peer: Peer | RemotePeer, cast: Cast) -> None:
+        self._take_cast(cast.method, cast.args, peer.server_id)
+
+    def _take_cast(self, method: str, args: bytes, sender: str) -> None:
+        """Run a cast; what is wrong with it is the log's to tell, as nobody waits for an answer."""
         try:
-            self._methods.cast(cast.method, cast.args)
+            self._methods.cast(method, args)
         except RequestError as error:
-            logger.warning("from %s: %s", peer.server_id, error)
+            logger.warning("from %s: %s", sender, error)
+        except Exception:
+            logger.exception("%s from %s failed", method, sender)
 
     async def _answer(self, link: Any, peer: Any, call: Call) -> None:
         """Run a call and answer it, whatever happens in it."""
-        current.set(decode_origin(call.origin))
+        if isinstance(peer, RemotePeer) and not peer.alive:
+            return  # what it tells of itself was undone when it was lost
         try:
-            work = self._methods.invoke(call.method, call.args)
-            link.reply(peer, call.id, await _in_time(work, call.budget_ms / 1000))
+            current.set(decode_origin(call.origin))
+            budget = call.budget_ms / 1000
+            link.reply(peer, call.id, await self._run(call.method, call.args, budget, peer))
         except RequestError as error:
-            link.fail(peer, call.id, error.code, error.message, **error.fields)
+            self._fail(link, peer, call, error)
         except Exception:
-            logger.exception("%s from %s failed", call.method, peer.server_id)
-            link.fail(peer, call.id, 500, "internal error", server=self.server.id)
+            logger.exception("%s from %s cannot be answered", call.method, peer)
+            self._fail(link, peer, call, self._internal_error())
 
+    def _fail(self, link: Any, peer: Any, call: Call, error: RequestError) -> None:
+        # By keyword they could clash with the names of `fail`'s own parameters.
+        fields = {key: value for key, value in error.fields.items() if key not in _TAKEN}
+        link.fail(peer, call.id, error.code, error.message, **fields)
 
-async def _in_time(work: Coroutine[Any, Any, bytes], budget: float) -> bytes:
-    try:
-        async with asyncio.timeout(budget):
-            return await work
-    except TimeoutError:
-        raise TimedOut("not done in time") from None
+    async def _run(self, method: str, args: bytes, budget: float, sender: object) -> bytes:
+        """The packed result of a method of ours.
+
+        Raises:
+            RequestError: whatever went wrong; what is no RequestError is logged, not told.
+        """
+        try:
+            return await in_time(self._methods.invoke(method, args), budget)
+        except RequestError:
+            raise
+        except Exception:
+            logger.exception("%s from %s failed", method, sender)
+            raise self._internal_error() from None
+
+    def _internal_error(self) -> RequestError:
+        return RequestError("internal error", server=self.server.id)

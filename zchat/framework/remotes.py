@@ -23,13 +23,19 @@ Send = Callable[[str, str, tuple[Any, ...], float | None], Awaitable[Any]]
 
 
 class Remotes:
-    """`app.rpc`: server types as attributes."""
+    """`app.rpc`: server types as attributes.
+
+    Args:
+        pick: chooses the server for a session.
+        send: calls a method of a server.
+    """
 
     def __init__(self, pick: Pick, send: Send) -> None:
         self._pick = pick
         self._send = send
 
     def __getattr__(self, server_type: str) -> RemoteType:
+        _refuse_private(server_type)
         return RemoteType(server_type, self._pick, self._send)
 
 
@@ -42,6 +48,7 @@ class RemoteType:
         self._send = send
 
     def __getattr__(self, remote: str) -> RemoteObject:
+        _refuse_private(remote)
         return RemoteObject(self._type, camel(remote), self._pick, self._send)
 
 
@@ -55,6 +62,7 @@ class RemoteObject:
         self._send = send
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        _refuse_private(method)
         route = f"{self._type}.{self._remote}.{camel(method)}"
 
         async def call(where: Routable | str, *args: Any, timeout: float | None = None) -> Any:
@@ -62,3 +70,9 @@ class RemoteObject:
             return await self._send(server, PREFIX + route, args, timeout)
 
         return call
+
+
+def _refuse_private(name: str) -> None:
+    """copy, pickle, inspect and consoles look for such names; no remote has them."""
+    if name.startswith("_"):
+        raise AttributeError(name)

@@ -9,16 +9,16 @@ same server while the list of servers is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from zchat.config.topology import Server
 from zchat.errors import RequestError, Unavailable
 from zchat.protocol.body import loads_lenient
 from zchat.rendezvous import choose
 
-if TYPE_CHECKING:
-    from zchat.framework.application import Application
+logger = logging.getLogger("zchat.app")
 
 
 class Routable(Protocol):
@@ -47,57 +47,93 @@ class RoutedMessage:
         return loads_lenient(self._raw)
 
 
-Router = Callable[[Any, RoutedMessage, "Application", Sequence[Server]], "Server | str | None"]
+class Owners(Protocol):
+    """The channels, as far as a router asks about them."""
+
+    def owner(self, name: str) -> str | None: ...
+
+
+class Cluster(Protocol):
+    """What a router may ask of the application at work."""
+
+    @property
+    def channels(self) -> Owners: ...
+
+    @property
+    def server_types(self) -> Sequence[str]: ...
+
+    def servers(self, server_type: str, /) -> Sequence[Server]: ...
+
+
+Router = Callable[[Any, RoutedMessage, Any, Sequence[Server]], Server | str | None]
+"""(session, message, application, servers of the type) -> one of these servers, or its id."""
 
 
 def by_channel(key: str) -> Router:
-    """To the owner of the channel that the session's setting `key` names."""
+    """To the owner of the channel that the session's setting `key` names.
+
+    Without an owner of this type the channel's name chooses among the servers.
+    """
 
     def route(
-        session: Routable, msg: RoutedMessage, app: Application, servers: Sequence[Server]
+        session: Routable, msg: RoutedMessage, app: Cluster, servers: Sequence[Server]
     ) -> str | None:
         channel = session.get(key)
         if not channel:
             raise RequestError(f"no {key} yet: enter first")
+        ids = [server.id for server in servers]
         owner = app.channels.owner(channel)
-        return owner or choose(channel, [server.id for server in servers])
+        return owner if owner in ids else choose(channel, ids)
 
     return route
 
 
 def by_session(
-    session: Routable, msg: RoutedMessage, app: Application, servers: Sequence[Server]
+    session: Routable, msg: RoutedMessage, app: Cluster, servers: Sequence[Server]
 ) -> str | None:
     """Each uid, or session without one, to the same server of the type: the default."""
     return choose(session.uid or str(session.id), [server.id for server in servers])
 
 
 class Routers:
-    """The routers of an application, by server type."""
+    """The routers of an application at work, by server type.
 
-    def __init__(self, app: Application) -> None:
-        self._app = app
-        self._routers: dict[str, Router] = {}
+    Args:
+        cluster: the application at work.
+        routers: by server type; `by_session` for others.
+    """
 
-    def set(self, server_type: str, router: Router) -> None:
-        """Use `router` for that type."""
-        self._routers[server_type] = router
+    def __init__(self, cluster: Cluster, routers: Mapping[str, Router]) -> None:
+        self._cluster = cluster
+        self._routers = routers
 
     def pick(self, server_type: str, session: Routable, route: str, raw: bytes) -> str:
         """The id of the server that runs this request.
 
         Raises:
-            RequestError: there is no such server type, or the router refuses.
-            Unavailable: the type has no servers.
+            RequestError: there is no such server type, or the router refuses or fails.
+            Unavailable: the type has no servers, or not the one that the router means.
         """
-        app = self._app
-        servers = app.servers(server_type)
+        servers = self._cluster.servers(server_type)
         if not servers:
-            known = server_type in app.server_types
+            known = server_type in self._cluster.server_types
             error = Unavailable if known else RequestError
             raise error(f"no server of type {server_type[:50]}")
-        router = self._routers.get(server_type, by_session)
-        picked = router(session, RoutedMessage(route, raw), app, servers)
-        if picked is None:
+        picked = self._ask(server_type, session, RoutedMessage(route, raw), servers)
+        picked_id = picked.id if isinstance(picked, Server) else picked
+        if not any(server.id == picked_id for server in servers):
             raise Unavailable(f"no server of type {server_type} for this request")
-        return picked if isinstance(picked, str) else picked.id
+        return str(picked_id)
+
+    def _ask(
+        self, server_type: str, session: Routable, message: RoutedMessage, servers: Sequence[Server]
+    ) -> Server | str | None:
+        """Routers read what clients wrote: their faults must not be ours."""
+        router = self._routers.get(server_type, by_session)
+        try:
+            return router(session, message, self._cluster, servers)
+        except RequestError:
+            raise
+        except Exception:
+            logger.exception("the router of %s failed", server_type)
+            raise RequestError("internal error") from None

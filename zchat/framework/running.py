@@ -7,18 +7,19 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zchat.cluster.context import Context
 from zchat.cluster.curve import Security, load_keys
-from zchat.cluster.envelope import NOTIFY, Request
+from zchat.cluster.envelope import IDEMPOTENT, NOTIFY, Request
 from zchat.cluster.limits import Limits
 from zchat.cluster.rpc_server import RemotePeer
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
+from zchat.errors import ConfigError, Unavailable
 from zchat.framework.backend_session import BackendSession
 from zchat.framework.channels import Channels
 from zchat.framework.dispatcher import Dispatcher
@@ -28,7 +29,7 @@ from zchat.framework.methods import Methods
 from zchat.framework.node import Node, NodeEvents
 from zchat.framework.owner_part import OwnerPart
 from zchat.framework.remotes import PREFIX
-from zchat.frontend.session import decode_snapshot
+from zchat.frontend.session import Snapshot, decode_snapshot
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.handshake import ServerHandshake
 from zchat.rooms.channel import Framer
@@ -85,27 +86,37 @@ class Running:
         self.components: list[Component] = []
         """Parts beside zchat's own; add them before the start."""
         self.methods = Methods()
-        self.app = app.at(self)
         self._timers: list[asyncio.TimerHandle] = []
-        self._stopped = False
+        self._state = "starting"
+        self._complaint = ""
         security = _security(self.server, settings, folder)
         self._context = Context(security)
-        self.membership = Membership(app.channel_types, self._ring_changed)
+        self._keys = folder / settings.cluster.keys if security.keys else None
+        self._keys_read = self._keys_stamp()
+        try:
+            self._make(app)
+        except BaseException:
+            self._context.close()
+            raise
+
+    # Parts
+
+    def _make(self, app: Application) -> None:
+        self.app = app.at(self)
+        self.membership = Membership(self.app.channel_types, self._ring_changed)
         self.node = Node(
             self.server,
             secrets.token_hex(8),
             self._context,
             self.methods,
             NodeEvents(self._peer_up, self._frontend_lost, self._request),
-            _limits(settings),
-            settings.cluster.request_deadline,
-            folder / settings.cluster.keys if security.keys else None,
+            _limits(self.settings),
+            self.settings.cluster.request_deadline,
+            self._keys,
         )
         self._make_application()
         self._make_parts()
         self.methods.add("server.status", self.status)
-
-    # Parts
 
     def _make_application(self) -> None:
         """What the application brings: handlers, remotes, routes with codes."""
@@ -157,13 +168,14 @@ class Running:
         """Start the parts, lower ones first; clients are let in last.
 
         Raises:
-            ConfigError, OSError: an address cannot be bound; what was started is stopped.
+            ConfigError: an address cannot be had, or a key is missing. What was started is
+                stopped.
         """
         try:
-            self.node.bind()
+            self._bind(self.node.bind)
             self._follow(self.servers.topology)
             if self.owner:
-                self.owner.start()
+                self._bind(self.owner.start)
             self._every(_TICK, self._tick)
             self._every(_POLL, self._poll)
             if self.frontend:
@@ -173,36 +185,60 @@ class Running:
         except BaseException:
             await self.stop(0)
             raise
-        logger.info("%s is ready, pid %d", self.server.id, os.getpid())
+        self._state = "ok"
+        ports = ", ".join(f"{use} {port}" for use, port in self._ports())
+        logger.info("%s is ready: pid %d, ports: %s", self.server.id, os.getpid(), ports)
 
     async def stop(self, seconds: float | None = None) -> None:
-        """Stop the parts, clients first. Idempotent.
+        """Stop the parts, clients first. Idempotent: a second call returns at once.
+
+        From here on no request begins. Those under way are answered, as far as the time allows.
 
         Args:
-            seconds: that seeing clients off may take; the settings' drain when None.
+            seconds: that all of it may take; the settings' drain when None.
         """
-        if self._stopped:
+        if self._state == "stopping":
             return
-        self._stopped = True
+        was_ready, self._state = self._state == "ok", "stopping"
         drain = self.settings.cluster.drain if seconds is None else seconds
+        deadline = time.monotonic() + drain
         for component in reversed(self.components):
-            await component.stop()
+            await self._stop_component(component)
         if self.frontend:
             await self.frontend.stop(drain)
-        await self._finish_work(drain)
+        await self._finish_work(deadline)
         for timer in self._timers:
             timer.cancel()
         await self.node.close()
         if self.owner:
             await self.owner.stop()
         self._context.close()
-        logger.info("%s has stopped", self.server.id)
+        if was_ready:
+            logger.info("%s has stopped", self.server.id)
 
-    async def _finish_work(self, seconds: float) -> None:
+    async def _stop_component(self, component: Component) -> None:
+        """A component's fault must not keep clients from being seen off."""
+        try:
+            await component.stop()
+        except Exception:
+            logger.exception("%s could not stop", type(component).__name__)
+
+    async def _finish_work(self, deadline: float) -> None:
         """Let requests under way be answered."""
-        deadline = time.monotonic() + seconds
-        while self.node.busy and time.monotonic() < deadline:
+        while self.node.busy and time.monotonic() < deadline:  # noqa: ASYNC110 (a count, no event)
             await asyncio.sleep(0.01)
+
+    def _bind(self, bind: Callable[[], object]) -> None:
+        try:
+            bind()
+        except OSError as error:
+            raise ConfigError(f"{self.server.id}: {error.strerror}") from error
+
+    def _ports(self) -> Iterator[tuple[str, int]]:
+        """Those of servers.json that are in use here."""
+        for use, port in self.server.ports():
+            if use != "XPUB" or self.owner:
+                yield use, port
 
     def _every(self, seconds: float, function: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -234,7 +270,27 @@ class Running:
                     for group in (changes.added, changes.removed, changes.changed)
                 ),
             )
+        keys = self._keys_stamp()
+        if changes is not None or keys != self._keys_read or self._complaint:
+            self._keys_read = keys
+            self._try_follow()
+
+    def _keys_stamp(self) -> int:
+        """Changes when a key is added or taken out; the folder itself may be replaced."""
+        keys = self._keys
+        return keys.stat().st_mtime_ns if keys is not None and keys.is_dir() else 0
+
+    def _try_follow(self) -> None:
+        """Follow servers.json; what is wrong is said once, and tried again with the next poll."""
+        try:
+            self._context.reload_allowed()
             self._follow(self.servers.topology)
+        except ConfigError as error:
+            if str(error) != self._complaint:
+                logger.error("%s; servers.json cannot be followed until it is mended", error)
+            self._complaint = str(error)
+        else:
+            self._complaint = ""
 
     def _follow(self, topology: Topology) -> None:
         owning = owners(topology, self.app.channel_types)
@@ -264,10 +320,20 @@ class Running:
             self.owner.host.frontend_lost(server_id, incarnation)
 
     def _request(self, peer: RemotePeer, request: Request) -> None:
-        self.node.spawn(self._answer(peer, request), request.route)
+        if self._state == "stopping":
+            self._refuse(peer, request)
+            return
+        snapshot = decode_snapshot(request.session)  # what it raises is answered by the RpcServer
+        self.node.spawn(self._answer(peer, request, snapshot), request.route)
 
-    async def _answer(self, peer: RemotePeer, request: Request) -> None:
-        session = BackendSession(decode_snapshot(request.session), self.node.call)
+    def _refuse(self, peer: RemotePeer, request: Request) -> None:
+        """No request begins while we stop; idempotent ones are sent again to our next life."""
+        if not request.kind & (NOTIFY | IDEMPOTENT):
+            error = Unavailable(f"{self.server.id} is stopping")
+            self.node.rpc_server.fail(peer, request.id, error.code, error.message, **error.fields)
+
+    async def _answer(self, peer: RemotePeer, request: Request, snapshot: Snapshot) -> None:
+        session = BackendSession(snapshot, self.node.call)
         budget = request.budget_ms / 1000
         message = request.message_id
         body = await self.dispatcher.answer(request.route, session, request.body, message, budget)
@@ -278,7 +344,7 @@ class Running:
 
     def health(self) -> dict[str, Any]:
         """What /healthz answers."""
-        return {"status": "stopping" if self._stopped else "ok", "id": self.server.id}
+        return {"status": self._state, "id": self.server.id}
 
     async def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this server."""
@@ -312,6 +378,8 @@ def _security(server: Server, settings: Settings, folder: Path) -> Security:
     """CURVE when this server has a key; what is refused without one is `cluster.curve`'s to say."""
     keys = folder / settings.cluster.keys
     own = keys / f"{server.id}.key_secret"
-    if not own.exists():
-        return Security(insecure=settings.cluster.insecure)
-    return Security(load_keys(own), keys, settings.cluster.insecure)
+    if own.exists():
+        return Security(load_keys(own), keys, settings.cluster.insecure)
+    if any(keys.glob("*.key")):
+        raise ConfigError(f"{own} is missing, and others have keys: zchat keys {server.id}")
+    return Security(insecure=settings.cluster.insecure)

@@ -44,12 +44,7 @@ from zchat.frontend.disconnect import (
 )
 from zchat.frontend.outbox import Flusher, Outbox
 from zchat.frontend.rate import Rate
-from zchat.protocol.connection import (
-    HandshakeDone,
-    Heartbeat,
-    Received,
-    ServerConnection,
-)
+from zchat.protocol.connection import HandshakeDone, Heartbeat, Received, ServerConnection
 from zchat.protocol.handshake import HandshakeError, ServerHandshake
 from zchat.protocol.message import Message
 from zchat.wheel import Wheel
@@ -209,9 +204,9 @@ class Connection(Outbox):
     # What the upper layer uses, beside `enqueue`
 
     @staticmethod
+    @abstractmethod
     def framing(packages: bytes, /) -> bytes:
         """Makes packages into this transport's bytes; for fan-out: build once, `enqueue` to all."""
-        return packages
 
     def send(self, packages: bytes) -> None:
         """Sends packages as one transport message when this loop turn ends.

@@ -1,7 +1,8 @@
 """From a client's message to one answer.
 
 Requests for this server's own type run here; others go, unread, to the server that the route's
-router picks. Every request is answered exactly once, a notify never.
+router picks. Every request is answered exactly once, a notify never. A message whose id is 0 is a
+notify, whatever its type (pomelo wire 11.3).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from zchat.route import server_type
 logger = logging.getLogger("zchat.session")
 
 TOO_MANY_REQUESTS = 429
+INTERNAL_ERROR = dumps({"code": 500, "error": "internal error"})
 
 Finish = Callable[[bytes], None]
 """Takes the body of the answer."""
@@ -34,14 +36,16 @@ Local = Callable[[Session, Message, Finish], None]
 
 
 class Waiting:
-    """One message under way; called with the answer, by whoever has it."""
+    """One message under way; called with the answer, by whoever has it. Only the first counts."""
 
-    __slots__ = ("_forwarder", "id", "session")
+    __slots__ = ("_forwarder", "done", "id", "session")
 
     def __init__(self, forwarder: Forwarder, session: Session, id: int) -> None:  # noqa: A002
         self._forwarder = forwarder
         self.session = session
         self.id = id
+        """Of the client's request; 0 for a notify."""
+        self.done = False
 
     def __call__(self, answer: Answer) -> None:
         """What another server, or the link to it, answers."""
@@ -98,7 +102,7 @@ class Forwarder:
                 error = RequestError("too many requests at once", code=TOO_MANY_REQUESTS)
                 self._write(session, message.id, dumps(error.body()))
             return
-        session.requests += 1
+        session.requests += 1  # until `finish`
         waiting = Waiting(self, session, message.id)
         if message.id:
             if session.in_flight is None:
@@ -108,9 +112,17 @@ class Forwarder:
             self._send(session, message, waiting)
         except RequestError as error:
             self.finish(waiting, dumps(error.body()))
+        except Exception:
+            # A router is the application's code, and the body that it reads is the client's.
+            logger.exception("%s: no server could be picked", message.route)
+            self.finish(waiting, INTERNAL_ERROR)
 
     def finish(self, waiting: Waiting, body: bytes) -> None:
         """The one answer is here."""
+        if waiting.done:
+            self.counters["answered_twice"] += 1
+            return
+        waiting.done = True
         session = waiting.session
         session.requests -= 1
         if waiting.id:
@@ -151,9 +163,14 @@ class Forwarder:
             )
             self.finish(waiting, b"")
 
-    @staticmethod
-    def _write(session: Session, id: int, body: bytes) -> None:  # noqa: A002
-        session.connection.send(data_response(id, body))
+    def _write(self, session: Session, id: int, body: bytes) -> None:  # noqa: A002
+        try:
+            answer = data_response(id, body)
+        except ValueError as error:  # another server's dispatcher may have other limits
+            self.counters["answers_too_large"] += 1
+            logger.error("request %d of session %d: %s", id, session.id, error)
+            answer = data_response(id, INTERNAL_ERROR)
+        session.connection.send(answer)
 
 
 def _unheard(answer: Answer) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from zchat.cluster.subscriber import Subscriber
 from zchat.errors import ClusterError
@@ -28,9 +28,8 @@ logger = logging.getLogger("zchat.session")
 
 _EARLY_LIMIT = 1000
 
-
-Wanted = Callable[[str], bool]
-"""Says whether a frame is for a uid; None stands for everybody."""
+Wanted = Callable[[Membership], bool]
+"""Says whether a frame is for a member; None stands for everybody."""
 
 
 class LocalChannel:
@@ -45,26 +44,30 @@ class LocalChannel:
         "name",
         "out",
         "owner",
-        "version",
+        "placed",
+        "told",
     )
 
     def __init__(self, name: str, owner: str) -> None:
         self.name = name
         self.owner = owner
-        """The server that ordered the last join or answered the last announce."""
+        """The server that the channel was met at, or that answered the last announce."""
         self.follower = Follower()
-        self.version = 0
-        """The member list's version last told."""
+        self.placed = False
+        """Whether it has had a place, even if it waits for the next one now."""
+        self.told = ("", 0)
+        """Epoch and version of the member list's change that was told last."""
         self.live: dict[int, Membership] = {}
         self.joining: dict[int, Membership] = {}
         self.early: list[PresenceChange] = []
-        """Changes that came before this channel had its place; at most 1,000, then dropped."""
+        """Changes that came while this channel had no place. When full (1,000), further ones are
+        dropped and counted in `early_full`."""
         self.out: list[tuple[bytes, Wanted | None]] = []
-        """Frames of this drain, and for which of the live members each is."""
+        """Frames of this turn, and for which of the live members each is."""
         self.fetching = False
 
     @property
-    def memberships(self) -> Iterable[Membership]:
+    def memberships(self) -> list[Membership]:
         """All of them, joining ones first."""
         return [*self.joining.values(), *self.live.values()]
 
@@ -72,12 +75,15 @@ class LocalChannel:
 class Hub:
     """This frontend's table of channels.
 
+    Walking over members while sending to them is safe: a connection that is cut off meanwhile
+    tells of it in a later turn of the loop (see `Connections`), so no table changes under us.
+
     Args:
         subscriber: the XSUB that channels come in on.
-        fetch: called with a channel when a gap must be fetched from its owner.
-        lost: called with a membership whose session has closed.
+        fetch: called with a channel while a gap is to be fetched from its owner; again and again.
+        lost: called with a membership whose session has closed, and the channel's owner.
         hold_limit: bytes held per joining member. When full, its connection is cut off as a slow
-            reader and counted.
+            reader and counted in `hold_full`.
     """
 
     def __init__(
@@ -101,18 +107,18 @@ class Hub:
     def join(
         self, session: Session, channel: str, uid: str, owner: str, token: bytes, origin: int
     ) -> None:
-        """The owner wants this session in: subscribe, send its token, hold from now on."""
-        local = self.channels.get(channel)
-        if local is None:
-            local = self.channels[channel] = LocalChannel(channel, owner)
-            self._subscriber.subscribe(channel)
-        membership = local.live.get(session.id) or local.joining.get(session.id)
+        """The owner wants this session in: subscribe, send its token, hold from now on.
+
+        A session has one uid in a channel: under another one it comes in as somebody new.
+        """
+        membership = (session.memberships or {}).get(channel)
+        if membership is not None and membership.uid != uid:
+            self._lost(membership, owner)
+            self.leave(session, channel)
+            membership = None
         if membership is None:
-            membership = Membership(session, channel, uid, origin)
-            local.joining[session.id] = membership
-            if session.memberships is None:
-                session.memberships = {}
-            session.memberships[channel] = membership
+            membership = self._enter(session, channel, uid, owner, origin)
+        membership.owner = owner
         membership.token = token
         self._subscriber.send_token(token)
 
@@ -120,7 +126,6 @@ class Hub:
         self,
         session: Session,
         channel: str,
-        owner: str,
         position: StreamPosition,
         version: int,
         since: float,
@@ -131,23 +136,20 @@ class Hub:
         Returns:
             False when it left, or its connection closed, while the order was under way.
         """
-        local = self.channels.get(channel)
-        if local is None:
-            return False
-        membership = local.joining.get(session.id) or local.live.get(session.id)
+        membership = (session.memberships or {}).get(channel)
         if membership is None:
             return False
+        local = self.channels[channel]
         membership.token = b""
         membership.since = since
         membership.exclusive = exclusive
-        local.owner = owner
-        if session.id in local.live:
-            return True
-        membership.position = position
-        membership.version = version
-        if local.follower.position is None:
-            self.place(local, position, version)
-        self._go_live(local, membership)
+        if membership.position is None:  # admitted twice, it is in since the first time
+            membership.position = position
+            membership.version = version
+        if not local.placed:
+            self.place(local, position)
+        elif session.id in local.joining:
+            self._go_live(local, membership)
         return True
 
     def leave(self, session: Session, channel: str) -> None:
@@ -155,6 +157,8 @@ class Hub:
         memberships = session.memberships
         if memberships is None or memberships.pop(channel, None) is None:
             return
+        if not memberships:
+            session.memberships = None
         local = self.channels[channel]
         self._flush(local)
         local.live.pop(session.id, None)
@@ -163,11 +167,18 @@ class Hub:
             del self.channels[channel]
             self._subscriber.unsubscribe(channel)
 
+    def abandon(self, owner: str) -> None:
+        """That life of `owner` is over: the joins that it had not admitted died with it."""
+        for local in list(self.channels.values()):
+            for membership in list(local.joining.values()):
+                if membership.owner == owner and membership.position is None:
+                    self.leave(membership.session, local.name)
+
     # The session's side
 
     def answered(self, session: Session) -> None:
         """An answer was written to this session: what it was waiting for may go live."""
-        for channel, membership in list((session.memberships or {}).items()):
+        for channel, membership in (session.memberships or {}).items():
             local = self.channels[channel]
             if session.id in local.joining:
                 self._go_live(local, membership)
@@ -181,10 +192,9 @@ class Hub:
     def repeat_tokens(self, owner: str) -> None:
         """A link to `owner` came up: a token sent before may have died with the old one."""
         for local in self.channels.values():
-            if local.owner == owner:
-                for membership in local.joining.values():
-                    if membership.token:
-                        self._subscriber.send_token(membership.token)
+            for membership in local.memberships:
+                if membership.token and membership.owner == owner:
+                    self._subscriber.send_token(membership.token)
 
     # The stream's side
 
@@ -201,32 +211,45 @@ class Hub:
             logger.warning("channel %s: %s", channel, error)
             return
         if isinstance(message, Published):
-            self._deliver(
-                local, local.follower.receive(message.epoch, Run(message.first, message.items))
-            )
-            if local.follower.missing and not local.fetching:
+            run = Run(message.first, message.items)
+            self._deliver(local, local.follower.receive(message.epoch, run))
+            if local.follower.missing:
                 self._fetch(local)
         else:
             self._tell(local, message)
 
-    def place(self, local: LocalChannel, position: StreamPosition, version: int) -> None:
+    def place(self, local: LocalChannel, position: StreamPosition) -> None:
         """An owner's answer says where the channel stands: go on from there."""
-        local.version = version
-        for membership in local.joining.values():
-            start = membership.position
-            if start is not None and start.epoch != position.epoch:
-                # It came in before this epoch began, so all of the epoch is for it.
-                membership.position = StreamPosition(position.epoch, 0)
-                membership.version = version
-        self._deliver(local, local.follower.place(position))
+        local.placed = True
+        runs = local.follower.place(position)
+        for membership in local.memberships:
+            membership.begin(position.epoch)
+        self._deliver(local, runs)
         early, local.early = local.early, []
         for change in early:
             self._tell(local, change)
         self._promote(local)
+        if local.follower.missing:
+            self._fetch(local)
 
     def repair(self, local: LocalChannel, position: StreamPosition, run: Run) -> None:
         """What was fetched for a gap."""
         self._deliver(local, local.follower.repair(position, run))
+        self._promote(local)
+
+    def _enter(
+        self, session: Session, channel: str, uid: str, owner: str, origin: int
+    ) -> Membership:
+        local = self.channels.get(channel)
+        if local is None:
+            local = self.channels[channel] = LocalChannel(channel, owner)
+            self._subscriber.subscribe(channel)
+        membership = Membership(session, channel, uid, owner, origin)
+        local.joining[session.id] = membership
+        if session.memberships is None:
+            session.memberships = {}
+        session.memberships[channel] = membership
+        return membership
 
     def _deliver(self, local: LocalChannel, runs: Sequence[Run]) -> None:
         if not runs:
@@ -234,30 +257,34 @@ class Hub:
         assert local.follower.position is not None
         epoch = local.follower.position.epoch
         for run in runs:
-            for index, item in enumerate(run.items):
+            for offset, item in enumerate(run.items, run.first):
                 data = frame(item.package)
-                wanted = None if item.audience is None else item.audience.__contains__
+                wanted = None if item.audience is None else _among(item.audience)
                 self._queue(local, data, wanted)
                 if local.joining:
-                    self._hold_all(local, (epoch, run.first + index, 0, data), wanted)
-        self._promote(local)
+                    self._hold_all(local, (epoch, offset, 0, data), wanted)
+        if local.joining:
+            self._promote(local)
 
     def _tell(self, local: LocalChannel, change: PresenceChange) -> None:
-        """Who came or went is told to the others, never to the one it is about."""
+        """Who came or went is told to who was there before, never to the one it is about."""
         position = local.follower.position
         if position is None:
             if len(local.early) < _EARLY_LIMIT:
                 local.early.append(change)
+            else:
+                self.counters["early_full"] += 1
             return
-        if change.epoch != position.epoch or change.version <= local.version:
+        epoch, version, uid = change.epoch, change.version, change.uid
+        if epoch != position.epoch or (epoch == local.told[0] and version <= local.told[1]):
             self.counters["old_presence"] += 1
             return
-        local.version = change.version
+        local.told = (epoch, version)
         if change.package:
-            data, wanted = frame(change.package), change.uid.__ne__
-            self._queue(local, data, wanted)
-            self._hold_all(local, (change.epoch, 0, change.version, data), wanted)
-        self._promote(local)
+            data = frame(change.package)
+            # Who came in with this version, or a later one, has the change in its member list.
+            self._queue(local, data, lambda m: m.uid != uid and m.version < version)
+            self._hold_all(local, (epoch, 0, version, data), lambda m: m.uid != uid)
 
     # To the sockets
 
@@ -276,35 +303,41 @@ class Hub:
             self._flush(local)
 
     def _flush(self, local: LocalChannel) -> None:
+        """One `enqueue` per member, of bytes that members with the same frames share."""
         out, local.out = local.out, []
         if not out:
             return
-        self.counters["deliveries"] += len(out) * len(local.live)
         if all(wanted is None for _, wanted in out):
+            self.counters["deliveries"] += len(out) * len(local.live)
             data = out[0][0] if len(out) == 1 else b"".join([data for data, _ in out])
             for membership in local.live.values():
                 membership.session.connection.enqueue(data)
             return
+        joined: dict[tuple[bytes, ...], bytes] = {}
         for membership in local.live.values():
-            uid = membership.uid
-            mine = [data for data, wanted in out if wanted is None or wanted(uid)]
+            mine = tuple([data for data, wanted in out if wanted is None or wanted(membership)])
             if mine:
-                membership.session.connection.enqueue(b"".join(mine))
+                self.counters["deliveries"] += len(mine)
+                data = joined.get(mine) or joined.setdefault(mine, b"".join(mine))
+                membership.session.connection.enqueue(data)
 
     def _hold_all(self, local: LocalChannel, held: Held, wanted: Wanted | None) -> None:
         for membership in local.joining.values():
-            if wanted is None or wanted(membership.uid):
+            if wanted is None or wanted(membership):
                 self._hold(membership, held)
 
     def _hold(self, membership: Membership, held: Held) -> None:
-        if membership.held is None:
-            membership.held = []
+        if membership.held_bytes > self._hold_limit:
+            return  # it was cut off and will be told to us as closed
         membership.held_bytes += len(held[3])
         if membership.held_bytes > self._hold_limit:
             self.counters["hold_full"] += 1
+            membership.held = None
             membership.session.connection.close(SLOW_READER)
-            return
-        membership.held.append(held)
+        elif membership.held is None:
+            membership.held = [held]
+        else:
+            membership.held.append(held)
 
     def _promote(self, local: LocalChannel) -> None:
         for membership in list(local.joining.values()):
@@ -317,11 +350,16 @@ class Hub:
         if start is None or now is None or start.epoch != now.epoch or not membership.answered:
             return
         held, membership.held, membership.held_bytes = membership.held or (), None, 0
-        for epoch, offset, version, data in held:
-            if epoch == start.epoch and (offset > start.offset or version > membership.version):
-                membership.session.connection.enqueue(data)
-        if start.offset > now.offset or membership.version > local.version:
-            return  # frames from before it came are still on their way: none of them is for it
+        for entry in held:
+            if membership.wants(entry):
+                self.counters["deliveries"] += 1
+                membership.session.connection.enqueue(entry[3])
+        if start.offset > now.offset:
+            return  # publications from before it came are still on their way: not for it
         self._flush(local)
         del local.joining[membership.session.id]
         local.live[membership.session.id] = membership
+
+
+def _among(audience: tuple[str, ...]) -> Wanted:
+    return lambda membership: membership.uid in audience

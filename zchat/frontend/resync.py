@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from zchat.errors import ZchatError
+from zchat.errors import ClusterError, ZchatError
 from zchat.frontend.hub import Hub, LocalChannel
-from zchat.frontend.session import SessionTable
+from zchat.frontend.session import Membership, SessionTable
 from zchat.rooms.follower import Run
 from zchat.rooms.ring import Ring
 from zchat.rooms.stream import Item, StreamPosition
@@ -27,6 +28,9 @@ logger = logging.getLogger("zchat.cluster")
 
 _CHUNK = 500
 _RETRY = 0.1
+_UNTOLD_LIMIT = 10_000
+
+T = TypeVar("T")
 
 
 class Claim(msgspec.Struct, array_like=True, gc=False):
@@ -62,14 +66,22 @@ class Call(Protocol):
     def __call__(self, server: str, method: str, args: Sequence[Any], /) -> Awaitable[Any]: ...
 
 
+Cast = Callable[[str, str, Sequence[Any]], bool]
+"""(server, method, args): tells a server something; False when it cannot be told now."""
+
+
 class Resync:
-    """Announces and fetches.
+    """Announces, fetches, and tells of losses.
+
+    When full (10,000 losses wait for an owner that cannot be told), further ones are dropped and
+    counted in `losses_dropped`; their members stay until this process or the owner ends.
 
     Args:
         hub: the channels here.
         sessions: the sessions here.
         send_token: down the subscriptions' pipe, to all owners.
         call: RPC to a server.
+        cast: tells a server something.
         ring: the ring of now.
     """
 
@@ -79,16 +91,22 @@ class Resync:
         sessions: SessionTable,
         send_token: Callable[[bytes], None],
         call: Call,
+        cast: Cast,
         ring: Callable[[], Ring],
     ) -> None:
         self._hub = hub
         self._sessions = sessions
         self._send_token = send_token
         self._call = call
+        self._cast = cast
         self._ring = ring
         self._tokens = 0
+        self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._announcing: dict[str, asyncio.Task[None]] = {}
-        self._fetching: set[asyncio.Task[None]] = set()
+        self._again: set[str] = set()
+        self._untold: dict[str, list[tuple[str, str, int]]] = {}  # channel, uid, session
+        self.counters: Counter[str] = Counter()
 
     def announce(self, owner: str, *, restarted: bool = False) -> None:
         """Tell `owner` of its members here, even when there are none: it waits for our word.
@@ -96,51 +114,99 @@ class Resync:
         Args:
             restarted: the owner is a new process, so its numbering may be a new one.
         """
+        if restarted:
+            self._hub.abandon(owner)
         for local in self._owned(owner):
             if restarted or local.owner != owner:
                 local.follower.unplace()
-        running = self._announcing.pop(owner, None)
-        if running is not None:
-            running.cancel()
-        task = asyncio.get_running_loop().create_task(self._announce(owner), name="announce")
-        self._announcing[owner] = task
+        self._stop_announcing(owner)
+        task = self._start(self._announce(owner), f"announce to {owner}")
+        if task is not None:
+            self._announcing[owner] = task
 
     def forget(self, owner: str) -> None:
         """The server is gone: stop telling it. What it owned waits for its next owner."""
-        running = self._announcing.pop(owner, None)
-        if running is not None:
-            running.cancel()
+        self._stop_announcing(owner)
+        self._untold.pop(owner, None)
+        self._hub.abandon(owner)
+
+    def came_in(self, channel: str, owner: str, epoch: str) -> None:
+        """`owner` admitted a member. If the channel has moved on by now, its owner is told too."""
+        now = self._ring().owner(channel)
+        position = self._hub.channels[channel].follower.position
+        if now is None or (now == owner and position is not None and position.epoch == epoch):
+            return
+        if now in self._announcing:
+            self._again.add(now)  # one more, and not a new one: joins would keep it from its end
+        else:
+            self.announce(now)
+
+    def lost(self, membership: Membership, owner: str) -> None:
+        """A member's session closed: its owner is told, now or as soon as it can be."""
+        channel, ring = membership.channel, self._ring()
+        for server in {owner, ring.owner(channel) or owner} & ring.workers:
+            self.gone(server, channel, membership.uid, membership.session.id)
+
+    def gone(self, owner: str, channel: str, uid: str, session: int) -> None:
+        """That session is not (or not any more) in a channel of `owner`; told once it can be."""
+        ref = (self._sessions.frontend, self._sessions.incarnation, session)
+        if self._cast(owner, "channel.lost", (channel, uid, ref)):
+            return
+        untold = self._untold.setdefault(owner, [])
+        if len(untold) < _UNTOLD_LIMIT:
+            untold.append((channel, uid, session))
+        else:
+            self.counters["losses_dropped"] += 1
 
     def fetch(self, local: LocalChannel) -> None:
         """Fill the gap of a channel; does nothing while that is under way."""
         if not local.fetching:
-            local.fetching = True
-            task = asyncio.get_running_loop().create_task(self._fetch(local), name="fetch")
-            self._fetching.add(task)
-            task.add_done_callback(self._fetching.discard)
+            local.fetching = self._start(self._fetch(local), f"fetch {local.name}") is not None
 
     async def close(self) -> None:
-        """Stop what is under way. Idempotent."""
-        tasks = [*self._announcing.values(), *self._fetching]
+        """Stop what is under way; nothing begins any more. Idempotent."""
+        self._closed = True
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._announcing.clear()
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        if self._closed:
+            work.close()
+            return None
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _stop_announcing(self, owner: str) -> None:
+        self._again.discard(owner)
+        running = self._announcing.pop(owner, None)
+        if running is not None:
+            running.cancel()
 
     def _owned(self, owner: str) -> list[LocalChannel]:
         ring = self._ring()
         return [local for local in self._hub.channels.values() if ring.owner(local.name) == owner]
 
-    async def _announce(self, owner: str) -> None:
-        chunks = list(_chunks(self._owned(owner)))
-        for index, chunk in enumerate(chunks):
-            last = index == len(chunks) - 1
-            answers = await self._tell(owner, chunk, last=last)
-            for answer in msgspec.convert(answers, list[Announced]):
-                self._place(owner, answer)
+    # Announces
 
-    async def _tell(self, owner: str, chunk: Sequence[LocalChannel], *, last: bool) -> Any:
+    async def _announce(self, owner: str) -> None:
+        again = True
+        while again:
+            self._again.discard(owner)
+            chunks = list(_chunks(self._owned(owner)))
+            for index, chunk in enumerate(chunks):
+                await self._tell(owner, chunk, last=index == len(chunks) - 1)
+            for loss in self._untold.pop(owner, ()):
+                self.gone(owner, *loss)
+            again = owner in self._again
+        del self._announcing[owner]
+
+    async def _tell(self, owner: str, chunk: Sequence[LocalChannel], *, last: bool) -> None:
         """One announce, until it is answered: the caller is cancelled when it is pointless."""
+        level = logging.INFO
         while True:
             claims = {local.name: _claims(local) for local in chunk}
             token = self._token(owner)
@@ -148,10 +214,17 @@ class Resync:
             args = (*me, self._ring().tag, claims, last, token)
             self._send_token(token)
             try:
-                return await self._call(owner, "channel.announce", args)
+                raw = await self._call(owner, "channel.announce", args)
+                answers = _read(raw, list[Announced])
             except ZchatError as error:
-                logger.info("announce to %s: %s; again in %g s", owner, error, _RETRY)
+                logger.log(level, "announce to %s: %s; trying on", owner, error)
+                level = logging.DEBUG
                 await asyncio.sleep(_RETRY)
+                continue
+            self._take_back(owner, claims)
+            for answer in answers:
+                self._place(owner, answer)
+            return
 
     def _token(self, owner: str) -> bytes:
         self._tokens += 1
@@ -159,40 +232,57 @@ class Resync:
 
     def _place(self, owner: str, answer: Announced) -> None:
         local = self._hub.channels.get(answer.channel)
-        if local is None:
-            return
-        local.owner = owner
-        position = StreamPosition(answer.epoch, answer.offset)
-        self._hub.place(local, position, answer.version)
-        if local.follower.missing:
-            self.fetch(local)
+        if local is not None and self._ring().owner(answer.channel) == owner:
+            local.owner = owner
+            self._hub.place(local, StreamPosition(answer.epoch, answer.offset))
+
+    def _take_back(self, owner: str, claims: dict[str, list[Claim]]) -> None:
+        """Members that went while they were being claimed; their loss may have come first."""
+        for channel, members in claims.items():
+            for claim in members:
+                session = self._sessions.get(claim.session)
+                if session is None or channel not in (session.memberships or {}):
+                    self.gone(owner, channel, claim.uid, claim.session)
+
+    # Fetches
 
     async def _fetch(self, local: LocalChannel) -> None:
+        level = logging.INFO
         try:
-            while local.follower.missing and local.name in self._hub.channels:
-                await self._fetch_page(local)
+            while local.follower.missing and self._hub.channels.get(local.name) is local:
+                try:
+                    await self._fetch_page(local)
+                except ZchatError as error:
+                    text = "repair of %s from %s: %s; trying on"
+                    logger.log(level, text, local.name, local.owner, error)
+                    level = logging.DEBUG
+                    await asyncio.sleep(_RETRY)
         finally:
             local.fetching = False
 
     async def _fetch_page(self, local: LocalChannel) -> None:
-        position = local.follower.position
-        assert position is not None
-        try:
-            args = (local.name, position.offset)
-            raw = await self._call(local.owner, "channel.repair", args)
-        except ZchatError as error:
-            logger.info("repair of %s from %s: %s", local.name, local.owner, error)
-            await asyncio.sleep(_RETRY)
-            return
-        page = msgspec.convert(raw, Repaired)
+        owner, position = local.owner, local.follower.position
+        assert position is not None, "what is missing has a place"
+        raw = await self._call(owner, "channel.repair", (local.name, position.offset))
+        page = _read(raw, Repaired)
+        if local.follower.position is None or local.owner != owner:
+            return  # the channel moves: its next owner says where it stands
         tail = StreamPosition(page.epoch, page.offset)
         if tail.epoch != position.epoch:
-            self._hub.place(local, tail, local.version)
+            self._hub.place(local, tail)
             return
         self._hub.repair(local, tail, Run(page.first, page.items))
-        self._hub.counters["repaired"] += len(page.items)
+        self.counters["repaired"] += len(page.items)
         if local.follower.position == position:
             await asyncio.sleep(_RETRY)  # the owner has not got there yet
+
+
+def _read(raw: object, kind: type[T]) -> T:
+    """What a peer answered, which may be another version of us."""
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise ClusterError(f"unreadable answer: {error}") from None
 
 
 def _chunks(channels: Sequence[LocalChannel]) -> Iterator[Sequence[LocalChannel]]:

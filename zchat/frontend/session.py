@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from zchat.errors import RequestError
+from zchat.errors import BadRequest, RequestError
 from zchat.rooms.stream import StreamPosition
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Membership:
         "held",
         "held_bytes",
         "origin",
+        "owner",
         "position",
         "session",
         "since",
@@ -66,10 +67,12 @@ class Membership:
         "version",
     )
 
-    def __init__(self, session: Session, channel: str, uid: str, origin: int) -> None:
+    def __init__(self, session: Session, channel: str, uid: str, owner: str, origin: int) -> None:
         self.session = session
         self.channel = channel
         self.uid = uid
+        self.owner = owner
+        """The server that ordered the join."""
         self.origin = origin
         """Message id of the request that joined; 0 when no request did."""
         self.token = b""
@@ -89,6 +92,27 @@ class Membership:
         """Whether the request that joined has been answered."""
         in_flight = self.session.in_flight
         return not self.origin or in_flight is None or self.origin not in in_flight
+
+    def wants(self, held: Held) -> bool:
+        """Whether this was published after the member came in; False while it is not admitted."""
+        epoch, offset, version, _ = held
+        start = self.position
+        if start is None or epoch != start.epoch:
+            return False
+        return offset > start.offset or version > self.version
+
+    def begin(self, epoch: str) -> None:
+        """The channel is in this epoch now: who came in before it began gets all of it.
+
+        What the member still had coming of its old epoch stays in front.
+        """
+        if self.position is None or self.position.epoch == epoch:
+            return
+        if self.held is not None:
+            wanted = [held for held in self.held if held[0] == epoch or self.wants(held)]
+            self.held = [(epoch, offset, version, data) for _, offset, version, data in wanted]
+        self.position = StreamPosition(epoch, 0)
+        self.version = 0
 
 
 class Session:
@@ -159,7 +183,10 @@ class Session:
 
         Raises:
             AlreadyBound: the session is bound to another uid (pomelo wire 14.2).
+            BadRequest: the uid is empty, which means nobody.
         """
+        if not uid:
+            raise BadRequest("a uid is not empty", path="uid")
         if self.uid and self.uid != uid:
             raise AlreadyBound(f"session is already bound to {self.uid}")
         if not self.uid:

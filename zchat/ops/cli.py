@@ -1,4 +1,8 @@
-"""The command `zchat`. Errors are one line on stderr and exit code 2."""
+"""The command `zchat`. Errors are one line on stderr and exit code 2.
+
+What the application's own code raises while it is loaded is no error of ours: Python shows its
+traceback. Only a SyntaxError is one line, because the file and the line say it all.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zchat.cluster.curve import create_keys
@@ -29,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.command(arguments)
     except (ConfigError, OSError) as error:
         print(f"zchat: {error}", file=sys.stderr)
+        return 2
+    except SyntaxError as error:
+        print(f"zchat: {error.filename}:{error.lineno}: {error.msg}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -78,17 +85,25 @@ def _routes(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.resolve()
     figures = settings.load(folder / "config" / "settings.toml")
     app = runner.application(folder, figures.application.module)
-    for kind, found in (("handler", app.handlers()), ("remote", app.remotes())):
-        for entry in found:
-            print(f"{kind:<8} {entry.route!s:<40} {_place(entry)}")
+    print(_routes_table({"handler": app.handlers(), "remote": app.remotes()}))
     return 0
 
 
 def _keys(arguments: argparse.Namespace) -> int:
     figures = settings.load(arguments.folder / "config" / "settings.toml")
     folder = arguments.folder / figures.cluster.keys
-    listed = [server.id for server in _topology(arguments.folder).servers]
-    for name in arguments.names or [*listed, status.OPERATOR]:
+    topology = _topology(arguments.folder)
+    names = arguments.names or [*(server.id for server in topology.servers), status.OPERATOR]
+    for name in names:
+        if name != status.OPERATOR:
+            topology.get(name)
+    taken = [name for name in names if any(folder.glob(f"{name}.key*"))]
+    if taken:  # nothing is made when one cannot be: half a set of keys is of no use
+        raise ConfigError(
+            f"{folder} has keys of {', '.join(taken)}: name those to be made, or remove what is "
+            "no longer in use"
+        )
+    for name in names:
         public, secret = create_keys(folder, name)
         print(f"{public}  (public: every machine needs it)")
         print(f"{secret}  (secret: only where {name} runs)")
@@ -97,6 +112,14 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 def _topology(folder: Path) -> servers.Topology:
     return servers.load(folder / "config" / "servers.json", servers.environment_name())
+
+
+def _routes_table(found: Mapping[str, Sequence[Found]]) -> str:
+    """One line a method: what it is, its route, where it is written."""
+    rows = [(kind, str(entry.route), _place(entry)) for kind in found for entry in found[kind]]
+    kinds = max((len(kind) for kind, _, _ in rows), default=0)
+    routes = max((len(route) for _, route, _ in rows), default=0)
+    return "\n".join(f"{kind:<{kinds}}  {route:<{routes}}  {place}" for kind, route, place in rows)
 
 
 def _place(entry: Found) -> str:

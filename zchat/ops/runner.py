@@ -23,15 +23,21 @@ logger = logging.getLogger("zchat.admin")
 def application(folder: Path, module: str) -> Application:
     """The project's application: `app` in the module that settings.toml names.
 
+    What the module itself raises while it is imported is let through: its author needs the
+    traceback.
+
     Raises:
         ConfigError: there is no such module, or no application in it.
     """
-    sys.path.insert(0, str(folder))
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigError(f"application.module {module!r}: expected the name of a module")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
     try:
         found = getattr(importlib.import_module(module), "app", None)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
-            raise
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports another one that is not
         raise ConfigError(f"no module {module} in {folder}: it should make the `app`") from None
     if not isinstance(found, Application):
         raise ConfigError(f"{module}: expected `app = Application(__file__)`")
@@ -44,10 +50,10 @@ def make(folder: Path, server_id: str) -> Running:
     Raises:
         ConfigError: the project's configuration or application is wrong.
     """
-    servers = ServersFile(folder / "config" / "servers.json", environment_name())
-    server = servers.topology.get(server_id)
     figures = settings.load(folder / "config" / "settings.toml")
     logs.setup(figures.logs.level, server_id, sys.stderr)
+    servers = ServersFile(folder / "config" / "servers.json", environment_name())
+    server = servers.topology.get(server_id)
     running = Running(
         application(folder, figures.application.module), servers, server_id, figures, folder
     )
@@ -59,8 +65,10 @@ def make(folder: Path, server_id: str) -> Running:
 def run(folder: Path, server_id: str) -> None:
     """Run a server until SIGTERM or SIGINT; then see its clients off and return.
 
+    A signal that comes while it starts stops it as soon as it has started.
+
     Raises:
-        ConfigError, OSError: it cannot start.
+        ConfigError: it cannot start.
     """
     asyncio.run(_run(folder, server_id))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,19 @@ from zchat.cluster.limits import Limits
 from zchat.cluster.rpc_client import RpcClient
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
-from zchat.errors import RequestError
+from zchat.errors import ConfigError, RequestError
 
 OPERATOR = "operator"
 """The name under which `zchat status` comes, and of its keys where the cluster has keys."""
+
+TIMEOUT = 2.0
+"""Seconds that servers have for their answer."""
 
 COLUMNS = ("id", "type", "pid", "uptime", "connections", "channels", "queued", "state")
 
 
 async def ask(
-    topology: Topology, settings: Settings, folder: Path, timeout: float = 2.0
+    topology: Topology, settings: Settings, folder: Path, timeout: float | None = None
 ) -> list[dict[str, Any]]:
     """One answer per server, in the order of servers.json.
 
@@ -32,33 +36,41 @@ async def ask(
 
     Args:
         folder: the project's, for keys.
-        timeout: seconds for all of them together.
+        timeout: seconds for all of them together; `TIMEOUT` when None.
 
     Raises:
         ConfigError: a key is missing, or an address is open to strangers.
     """
     keys = folder / settings.cluster.keys
-    own = keys / f"{OPERATOR}.key_secret"
-    secured = own.exists()
-    security = Security(load_keys(own) if secured else None, keys, settings.cluster.insecure)
+    security = _security(keys, settings.cluster.insecure)
+    seconds = TIMEOUT if timeout is None else timeout
     context = Context(security)
     local = LocalServer(OPERATOR, OPERATOR, secrets.token_hex(8))
     client = RpcClient(context, local, limits=Limits())
     ticker = asyncio.create_task(_tick(client))
     try:
         for server in topology.servers:
-            key = load_public_key(keys / f"{server.id}.key") if secured else None
+            key = load_public_key(keys / f"{server.id}.key") if security.keys else None
             client.connect(server.id, server.router_address, key)
-        return await asyncio.gather(*(_ask(client, s, timeout) for s in topology.servers))
+        return await asyncio.gather(*(_ask(client, s, seconds) for s in topology.servers))
     finally:
         ticker.cancel()
         client.close()
         context.close()
 
 
+def _security(keys: Path, insecure: bool) -> Security:
+    own = keys / f"{OPERATOR}.key_secret"
+    if own.exists():
+        return Security(load_keys(own), keys, insecure)
+    if any(keys.glob("*.key")):
+        raise ConfigError(f"{own} is missing, and servers have keys: zchat keys {OPERATOR}")
+    return Security(insecure=insecure)
+
+
 async def _tick(client: RpcClient) -> None:
     while True:
-        client.tick(asyncio.get_running_loop().time())
+        client.tick(time.monotonic())
         await asyncio.sleep(0.05)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.web import Application, RequestHandler, StaticFileHandler
+from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
 
 from zchat.config.topology import Server, Topology
 from zchat.framework.running import Running
@@ -35,8 +35,14 @@ HEADERS = {
 }
 
 
+_IDLE = 30.0
+_HEADER_BYTES = 8192
+
+
 class WebComponent:
     """Serves the page on a web server's port.
+
+    A browser that says nothing for 30 seconds is let go.
 
     Args:
         running: the server.
@@ -49,13 +55,19 @@ class WebComponent:
         application = Application(
             [
                 ("/entry.json", _Json, {"answer": self._entry}),
-                ("/healthz", _Json, {"answer": running.health}),
+                ("/healthz", _Health, {"answer": running.health}),
                 ("/(.*)", _Page, {"path": str(root), "default_filename": "index.html"}),
             ],
             log_function=self._count,
             compress_response=True,
         )
-        self._http = HTTPServer(application)
+        self._http = HTTPServer(
+            application,
+            idle_connection_timeout=_IDLE,
+            body_timeout=_IDLE,
+            max_header_size=_HEADER_BYTES,
+            max_body_size=0,  # nothing is uploaded here
+        )
 
     async def start(self) -> None:
         """Listen.
@@ -108,10 +120,33 @@ class _Json(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.finish(dumps(self._answer()))
 
+    head = get
+
+
+class _Health(_Json):
+    def get(self) -> None:
+        if self._answer()["status"] != "ok":
+            self.set_status(503)
+        super().get()
+
+    head = get
+
 
 class _Page(StaticFileHandler):
     def set_default_headers(self) -> None:
         _protect(self)
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
+        """A name that no file can have is a 404 and no fault of ours for the log."""
+        if "\0" in absolute_path:
+            raise HTTPError(404)
+        return super().validate_absolute_path(root, absolute_path)
+
+    def compute_etag(self) -> str:
+        """Of the file as it is now: Tornado's own remembers each file's first hash for good."""
+        assert self.absolute_path is not None
+        stat = Path(self.absolute_path).stat()
+        return f'W/"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
 
     def get_cache_time(self, path: str, modified: object, mime_type: str) -> int:
         return 0  # revalidated by its ETag each time: a new page is seen at once

@@ -13,16 +13,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from zchat.errors import Unavailable
+from zchat.errors import RequestError, TimedOut, Unavailable
 from zchat.rooms.stores.base import Append, Outcome, Refused, Store, Stored
 from zchat.rooms.stream import Draft, Publication, StreamPosition
 
 logger = logging.getLogger("zchat.cluster")
 
+_MAX_REFUSALS = 3
+
 Ticket = tuple[Draft, "asyncio.Future[StreamPosition]"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stream:
     """One channel's numbering: where it ends, what waits, what is under way."""
 
@@ -30,39 +32,69 @@ class Stream:
     position: StreamPosition
     waiting: deque[Ticket] = field(default_factory=deque)
     under_way: Sequence[Ticket] = ()
+    doubtful: bool = False
+    """Whether `position` may be behind the journal: an append's outcome could not be found out."""
+    closed: Exception | None = None
+    """Why nothing more may be written by us."""
+    ready: bool = False
+    """Whether the broker has it on its list."""
+    refusals: int = 0
+    """Batches refused since the last that was stored."""
 
-    def take(self, limit: int, ts: int) -> Append:
-        """The next batch: what waits, numbered from here."""
-        count = min(len(self.waiting), limit)
-        self.under_way = [self.waiting.popleft() for _ in range(count)]
-        first = self.position.offset + 1
-        publications = [
-            draft.at(first + index, ts) for index, (draft, _) in enumerate(self.under_way)
-        ]
-        return Append(self.channel, self.position.epoch, publications)
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is under way."""
+        return bool(self.waiting or self.under_way)
+
+    def take(self, limit: int, ts: int) -> Append | None:
+        """The next batch: what waits, numbered from here. None when nobody waits any more."""
+        taken: list[Ticket] = []
+        while self.waiting and len(taken) < limit:
+            ticket = self.waiting.popleft()
+            if not ticket[1].done():  # its sender has not given up
+                taken.append(ticket)
+        if not taken:
+            return None
+        self.under_way = taken
+        epoch, offset = self.position
+        publications = [draft.at(offset + n, ts) for n, (draft, _) in enumerate(taken, 1)]
+        return Append(self.channel, epoch, publications)
 
     def stored(self, append: Append) -> None:
         """The batch is in the journal: its senders get their positions."""
-        epoch = self.position.epoch
         for publication, (_, future) in zip(append.publications, self.under_way, strict=True):
             if not future.done():
-                future.set_result(StreamPosition(epoch, publication.offset))
-        self.position = StreamPosition(epoch, append.publications[-1].offset)
+                future.set_result(StreamPosition(append.epoch, publication.offset))
+        self.position = append.end
         self.under_way = ()
+        self.refusals = 0
 
     def give_back(self, tail: StreamPosition) -> None:
         """The batch is not in the journal: it waits again, first, and is numbered from `tail`."""
         self.waiting.extendleft(reversed(self.under_way))
         self.under_way = ()
         self.position = tail
+        self.refusals += 1
+        if self.closed is not None:
+            self.fail_waiting(self.closed)
+        elif self.refusals >= _MAX_REFUSALS:
+            self.refusals = 0
+            self.fail_waiting(Unavailable(f"{self.channel} cannot be written to now"))
 
-    def fail(self, error: Exception) -> None:
-        """Nothing that waits can be written: its senders are told."""
-        for _, future in (*self.under_way, *self.waiting):
-            if not future.done():
-                future.set_exception(error)
-        self.under_way = ()
+    def close(self, error: Exception) -> None:
+        """Nothing more is written by us; what is under way still gets its outcome."""
+        self.closed = error
+        self.fail_waiting(error)
+
+    def fail_waiting(self, error: Exception) -> None:
+        """Tell the senders of what waits; nothing of it was written."""
+        _fail(self.waiting, error)
         self.waiting.clear()
+
+    def fail_under_way(self, error: Exception) -> None:
+        """Tell the senders of the batch that went to the store."""
+        _fail(self.under_way, error)
+        self.under_way = ()
 
 
 class Broker:
@@ -100,15 +132,22 @@ class Broker:
     def offer(self, stream: Stream, draft: Draft) -> asyncio.Future[StreamPosition]:
         """Queue a draft; the future has its position once it is journalled and published.
 
+        It fails with Unavailable when nothing was written, and with TimedOut when that could not
+        be found out. A draft whose future is cancelled while it waits is not written.
+
         Raises:
             Unavailable: the channel's queue is full.
+            Exception: the one that the stream was closed with.
         """
+        if stream.closed is not None:
+            raise stream.closed
         if len(stream.waiting) >= self._queue_limit:
             self.refused += 1
             raise Unavailable(f"too many messages wait in {stream.channel}")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[StreamPosition] = loop.create_future()
-        if not stream.waiting and not stream.under_way:
+        if not stream.ready:
+            stream.ready = True
             self._ready.append(stream)
         stream.waiting.append((draft, future))
         if self._turn is None:
@@ -126,33 +165,89 @@ class Broker:
             while self._ready:
                 streams, self._ready = self._ready, []
                 await self._write(streams)
-                self._ready += [stream for stream in streams if stream.waiting]
+                for stream in streams:
+                    stream.ready = bool(stream.waiting)
+                self._ready += [stream for stream in streams if stream.ready]
         finally:
             self._turn = None
 
     async def _write(self, streams: Sequence[Stream]) -> None:
-        ts = self._clock()
-        appends = [stream.take(self._batch_limit, ts) for stream in streams]
-        try:
-            outcomes = await self._store.append(appends)
-        except Exception as error:
-            logger.exception("journal: append of %d batches failed", len(appends))
-            await self._find_out(streams, error)
+        batches = [batch for stream in streams if (batch := await self._take(stream))]
+        if not batches:
             return
-        for stream, append, outcome in zip(streams, appends, outcomes, strict=True):
+        try:
+            outcomes = await self._store.append([append for _, append in batches])
+        except Exception as error:
+            logger.exception("journal: append of %d batches failed", len(batches))
+            for stream, append in batches:
+                await self._find_out(stream, append, error)
+            return
+        for (stream, append), outcome in zip(batches, outcomes, strict=True):
             self._settle(stream, append, outcome)
+
+    async def _take(self, stream: Stream) -> tuple[Stream, Append] | None:
+        if stream.doubtful and not await self._read_tail(stream):
+            stream.fail_waiting(Unavailable("the journal cannot be read"))
+            return None
+        append = stream.take(self._batch_limit, self._clock())
+        return None if append is None else (stream, append)
 
     def _settle(self, stream: Stream, append: Append, outcome: Outcome) -> None:
         match outcome:
             case Stored():
-                self._publish(stream.channel, append.epoch, append.publications)
-                self.published += len(append.publications)
+                self._tell(stream, append)
                 stream.stored(append)
             case Refused(tail):
+                logger.warning("journal: %s ends at %s: refused", stream.channel, tail)
                 stream.give_back(tail)
 
-    async def _find_out(self, streams: Sequence[Stream], error: Exception) -> None:
-        """The outcome is unknown: senders are told so, and the tail is read before going on."""
-        for stream in streams:
-            stream.fail(Unavailable(f"the journal failed: {error}"))
+    def _tell(self, stream: Stream, append: Append) -> None:
+        self.published += len(append.publications)
+        try:
+            self._publish(stream.channel, append.epoch, append.publications)
+        except Exception:
+            # It is journalled, so it counts: followers will miss it and fetch it.
+            logger.exception("%s: publishing from %s failed", stream.channel, append.start)
+
+    async def _find_out(self, stream: Stream, append: Append, error: Exception) -> None:
+        """The outcome is unknown: the journal says whether this batch is in it.
+
+        If it is, it was stored. If the tail is where it was, nothing was written. Else, and when
+        the journal cannot be read either, nobody knows.
+        """
+        limit = len(append.publications)
+        try:
+            history = await self._store.read(stream.channel, append.start.offset, limit)
+        except Exception:
+            logger.exception("journal: %s cannot be read", stream.channel)
+            stream.doubtful = True
+            stream.fail_under_way(TimedOut("the journal failed"))
+            return
+        same_life = history.tail.epoch == append.epoch
+        if same_life and list(history.publications) == list(append.publications):
+            self._tell(stream, append)
+            stream.stored(append)
+        elif history.tail == append.start:
+            stream.fail_under_way(_nothing_done(error))
+        else:
+            stream.fail_under_way(TimedOut("the journal failed"))
+        stream.position = history.tail
+
+    async def _read_tail(self, stream: Stream) -> bool:
+        try:
             stream.position = await self._store.open(stream.channel)
+        except Exception:
+            logger.exception("journal: %s cannot be opened", stream.channel)
+            return False
+        stream.doubtful = False
+        return True
+
+
+def _nothing_done(error: Exception) -> RequestError:
+    return error if isinstance(error, RequestError) else Unavailable("the journal failed")
+
+
+def _fail(tickets: Sequence[Ticket] | deque[Ticket], error: Exception) -> None:
+    for _, future in tickets:
+        if not future.done():
+            future.set_exception(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from zchat.protocol.message import data_push
 from zchat.rooms.broker import Stream
 from zchat.rooms.presence import Change, Presence
 from zchat.rooms.stream import PresenceChange, Publication, encode_frame, published
+
+logger = logging.getLogger("zchat.app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Channel:
     @property
     def idle(self) -> bool:
         """Whether nothing would be missed if this channel were forgotten."""
-        return not (self.presence.members or self.stream.waiting or self.stream.under_way)
+        return not (self.presence.members or self.stream.busy)
 
 
 class Framer:
@@ -69,7 +72,15 @@ class Framer:
         return encode_frame(published(publications, epoch, self.dictionary))
 
     def presence(self, epoch: str, change: Change) -> bytes:
-        """The frame of a member's coming or going."""
+        """The frame of a member's coming or going.
+
+        When the application's `body` fails, that is logged and the change goes untold: the member
+        has come or gone all the same.
+        """
         uid, joined, version = change
-        package = self._pushes.package(change, self.dictionary)
+        try:
+            package = self._pushes.package(change, self.dictionary)
+        except Exception:
+            logger.exception("no presence push of %s", uid)
+            package = b""
         return encode_frame(PresenceChange(epoch, version, uid, joined, package))

@@ -3,6 +3,10 @@
 A follower is told where it stands (`place`) by a join, an announce or a resync, never by the
 frames themselves. Until then, and while a gap is being fetched, frames are held. It decides and
 does no I/O: `receive` and `repair` return what may go out now, `missing` says when to fetch.
+
+Whatever comes, in whatever order: items of one epoch go out once each and in order, from the place
+where the follower came in, and the only ones left out are those that the owner has no more; these
+are counted in `lost`. Callers keep to one rule: an epoch that was left is not placed again.
 """
 
 from __future__ import annotations
@@ -34,8 +38,10 @@ class Follower:
         "_held_items",
         "_known",
         "_last",
+        "_overflow",
         "dropped",
         "limit",
+        "lost",
         "position",
         "repeats",
     )
@@ -47,17 +53,23 @@ class Follower:
         self.dropped = 0
         """Items of another epoch, or past the limit."""
         self.repeats = 0
+        """Items that had been passed on before."""
+        self.lost = 0
+        """Items that the owner no longer had when they were fetched."""
         self._held: list[tuple[str, Run]] = []
         self._held_items = 0
         self._known = 0  # the highest offset that an owner's answer spoke of
         self._last: StreamPosition | None = None  # where we stood before `unplace`
+        self._overflow = StreamPosition("", 0)  # the last item dropped for want of room
 
     @property
     def missing(self) -> bool:
         """Whether something is known to follow `position` that has not come."""
         if self.position is None:
             return False
-        return bool(self._held) or self._known > self.position.offset
+        epoch, offset = self.position
+        overflow = self._overflow.offset if self._overflow.epoch == epoch else 0
+        return bool(self._held) or max(self._known, overflow) > offset
 
     def place(self, position: StreamPosition) -> list[Run]:
         """An owner's answer says that the stream ends at `position` now.
@@ -69,13 +81,15 @@ class Follower:
             The held runs that may be delivered.
         """
         last = self.position or self._last
+        known = position.offset
         if last is None:
             self.position = position
         elif last.epoch == position.epoch:
             self.position = last
+            known = max(known, self._known)  # answers may overtake each other
         else:
             self.position = StreamPosition(position.epoch, 0)
-        self._known = position.offset
+        self._known = known
         return self._release()
 
     def unplace(self) -> None:
@@ -98,19 +112,25 @@ class Follower:
         return runs + self._release() if self._held else runs
 
     def repair(self, position: StreamPosition, run: Run) -> list[Run]:
-        """Take what was fetched: `run` follows our offset, and the owner stands at `position`.
+        """Take what was fetched after our offset of then, in this epoch.
 
-        Items that the owner no longer has are skipped: what follows the hole goes on.
+        Args:
+            position: where the owner stands.
+            run: what it has after that offset; it begins later, or is empty, when the owner has
+                no more of what comes first. That is skipped and counted in `lost`.
         """
         if self.position is None or position.epoch != self.position.epoch:
             return []
-        if run.items and run.first > self.position.offset + 1:
-            self.position = StreamPosition(position.epoch, run.first - 1)
+        self._skip_to(run.first - 1 if run.items else position.offset)
         runs = self._advance(run)
-        if not run.items:
-            self.position = max(self.position, position)
         self._known = max(self._known, position.offset)
         return runs + self._release()
+
+    def _skip_to(self, offset: int) -> None:
+        assert self.position is not None
+        if offset > self.position.offset:
+            self.lost += offset - self.position.offset
+            self.position = StreamPosition(self.position.epoch, offset)
 
     def _advance(self, run: Run) -> list[Run]:
         assert self.position is not None
@@ -127,6 +147,9 @@ class Follower:
     def _hold(self, epoch: str, run: Run) -> None:
         if self._held_items + len(run.items) > self.limit:
             self.dropped += len(run.items)
+            last = run.first + len(run.items) - 1
+            if epoch != self._overflow.epoch or last > self._overflow.offset:
+                self._overflow = StreamPosition(epoch, last)
             return
         self._held.append((epoch, run))
         self._held_items += len(run.items)

@@ -7,6 +7,7 @@ No clock here: callers pass `now`, in seconds of any monotonic clock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -52,19 +53,18 @@ class Presence:
 
     Args:
         grace: seconds between losing a member's last session and telling its leave.
+        version: where the list's versions begin: above those of an earlier life of this list.
     """
 
-    __slots__ = ("_lost", "grace", "members", "version")
+    __slots__ = ("_lives", "_lost", "grace", "members", "version")
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, version: int = 0) -> None:
         self.grace = grace
-        self.version = 0
+        self.version = version
         self.members: dict[str, Member] = {}
         """By uid, in joining order."""
         self._lost: dict[str, float] = {}  # uid -> when its leave is due; in that order
-
-    def __len__(self) -> int:
-        return len(self.members)
+        self._lives: Counter[str] = Counter()  # incarnation -> how many sessions of it are here
 
     @property
     def losing(self) -> bool:
@@ -95,14 +95,12 @@ class Presence:
             AlreadyMember: see `check`.
         """
         self.check(uid, ref, exclusive=exclusive)
-        self._lost.pop(uid, None)
         member = self.members.get(uid)
         if member is not None:
-            member.sessions.add(ref)
+            self._add(member, ref)
             member.exclusive = exclusive
             return None
-        self.members[uid] = Member(uid, since, exclusive, {ref})
-        self.version += 1
+        self._add(self._enter(uid, since, exclusive), ref)
         return Change(uid, True, self.version)
 
     def leave(self, uid: str, ref: SessionRef) -> Change | None:
@@ -110,7 +108,7 @@ class Presence:
         member = self.members.get(uid)
         if member is None or ref not in member.sessions:
             return None
-        member.sessions.remove(ref)
+        self._drop(member, ref)
         return None if member.sessions else self._remove(uid)
 
     def lose(self, uid: str, ref: SessionRef, now: float) -> None:
@@ -118,35 +116,47 @@ class Presence:
         member = self.members.get(uid)
         if member is None or ref not in member.sessions:
             return
-        member.sessions.remove(ref)
+        self._drop(member, ref)
         if not member.sessions:
             self._lost[uid] = now + self.grace
 
     def lose_incarnation(self, incarnation: str, now: float) -> None:
-        """A frontend process died: all of its sessions are lost."""
+        """A frontend process died: all of its sessions are lost. Free when it had none here."""
+        if incarnation not in self._lives:
+            return
         for member in list(self.members.values()):
             for ref in [ref for ref in member.sessions if ref.incarnation == incarnation]:
                 self.lose(member.uid, ref, now)
 
-    def claim(self, member: Member) -> frozenset[SessionRef]:
-        """Take a member announced by a frontend, quietly: nobody is told of a join.
+    def claim(
+        self, uid: str, ref: SessionRef, *, since: float, exclusive: bool = False
+    ) -> frozenset[SessionRef]:
+        """Take a session that a frontend announces, quietly: nobody is told of a join.
+
+        Args:
+            since: when its member joined; see `Member`.
 
         Returns:
-            The sessions that lose their place because an older claim holds the uid.
+            The sessions that lose their place because an older claim holds the uid; `ref` itself
+            may be the one.
         """
-        mine = self.members.get(member.uid)
-        self._lost.pop(member.uid, None)
-        if mine is None:
-            self.members[member.uid] = member
-            self.version += 1
+        member = self.members.get(uid)
+        if member is None:
+            self._add(self._enter(uid, since, exclusive), ref)
             return frozenset()
-        if not (mine.exclusive or member.exclusive) or mine.sessions == member.sessions:
-            mine.sessions |= member.sessions
-            return frozenset()
-        if not mine.sessions or member.since < mine.since:
-            self.members[member.uid] = member
-            return frozenset(mine.sessions - member.sessions)
-        return frozenset(member.sessions - mine.sessions)
+        others = frozenset(member.sessions) - {ref}
+        if not others:
+            member.since, member.exclusive = min(since, member.since), exclusive
+        elif ref not in member.sessions and (member.exclusive or exclusive):
+            if since >= member.since:
+                return frozenset({ref})
+            for other in others:
+                self._drop(member, other)
+            member.since, member.exclusive = since, exclusive
+            self._add(member, ref)
+            return others
+        self._add(member, ref)
+        return frozenset()
 
     def expire(self, now: float) -> Iterator[Change]:
         """The leaves that are due by `now`; each is done when it is yielded."""
@@ -156,8 +166,25 @@ class Presence:
                 return
             yield self._remove(uid)
 
+    def _enter(self, uid: str, since: float, exclusive: bool) -> Member:
+        self.version += 1
+        member = self.members[uid] = Member(uid, since, exclusive)
+        return member
+
     def _remove(self, uid: str) -> Change:
         self._lost.pop(uid, None)
         del self.members[uid]
         self.version += 1
         return Change(uid, False, self.version)
+
+    def _add(self, member: Member, ref: SessionRef) -> None:
+        self._lost.pop(member.uid, None)
+        if ref not in member.sessions:
+            member.sessions.add(ref)
+            self._lives[ref.incarnation] += 1
+
+    def _drop(self, member: Member, ref: SessionRef) -> None:
+        member.sessions.remove(ref)
+        self._lives[ref.incarnation] -= 1
+        if not self._lives[ref.incarnation]:
+            del self._lives[ref.incarnation]

@@ -49,13 +49,5 @@ class Ring:
                 self._owners[channel] = owner
         return owner
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ring) and (self.generation, self.workers) == (
-            other.generation,
-            other.workers,
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return f"Ring({self.generation}, {sorted(self.workers)})"

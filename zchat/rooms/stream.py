@@ -22,11 +22,15 @@ import msgspec
 
 from zchat.errors import ClusterError
 from zchat.protocol.body import dumps
-from zchat.protocol.dictionary import RouteDictionary
+from zchat.protocol.dictionary import MAX_ROUTE, RouteDictionary
 from zchat.protocol.message import data_push
 
 RESERVED = frozenset({"epoch", "offset", "id", "ts"})
 """Members that a publication's body gets from zchat; an application's body may not have them."""
+
+MAX_BODY_BYTES = 256 * 1024
+"""The largest body of a publication: every member's outbox must have room for some of them, and a
+page of a channel's history for one."""
 
 
 class StreamPosition(NamedTuple):
@@ -118,15 +122,37 @@ def published(
     return Published(epoch, publications[0].offset, items)
 
 
+def first_page(publications: Sequence[Publication], size: int) -> Sequence[Publication]:
+    """The first of them, at least one, with bodies of `size` bytes at the most."""
+    for index, publication in enumerate(publications):
+        size -= len(publication.body)
+        if index and size < 0:
+            return publications[:index]
+    return publications
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A publication before it has its place."""
+    """A publication before it has its place.
+
+    Raises:
+        ValueError: it could be journalled and yet never be sent: the route or the body is too long,
+            or the body is no JSON object.
+    """
 
     route: str
     body: bytes
     uid: str = ""
     cid: str = ""
     audience: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.route.encode()) <= MAX_ROUTE:
+            raise ValueError(f"push route {self.route[:50]!r}: expected 1 to {MAX_ROUTE} bytes")
+        if len(self.body) > MAX_BODY_BYTES:
+            raise ValueError(f"a body of {len(self.body)} bytes; at most {MAX_BODY_BYTES} are sent")
+        if not (self.body.startswith(b"{") and self.body.endswith(b"}")):
+            raise ValueError("the body of a publication is a JSON object")
 
     def at(self, offset: int, ts: int) -> Publication:
         """The publication that this becomes at its place."""

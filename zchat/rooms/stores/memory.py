@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 
 from zchat.rooms.stores.base import Append, History, Outcome, Refused, Stored
 from zchat.rooms.stream import Publication, StreamPosition
@@ -12,9 +13,8 @@ from zchat.rooms.stream import Publication, StreamPosition
 
 @dataclass(slots=True)
 class _Log:
-    epoch: str
-    offset: int = 0
-    publications: deque[Publication] = field(default_factory=deque)
+    tail: StreamPosition
+    publications: deque[Publication]
 
 
 class MemoryStore:
@@ -23,45 +23,65 @@ class MemoryStore:
     Args:
         new_epoch: makes the name of a numbering's life; never the same twice.
         limit: publications kept per channel. When full, the oldest goes.
+        idle_limit: channels kept that nobody uses. When full, the one unused for longest is
+            forgotten and counted in `forgotten`: its next life is a new epoch. Channels in use are
+            bounded by their members' connections.
     """
 
-    def __init__(self, new_epoch: Callable[[], str], limit: int = 1000) -> None:
+    def __init__(
+        self, new_epoch: Callable[[], str], limit: int = 1000, *, idle_limit: int = 10_000
+    ) -> None:
         self._new_epoch = new_epoch
         self._limit = limit
+        self._idle_limit = idle_limit
         self._logs: dict[str, _Log] = {}
+        self._idle: dict[str, None] = {}  # channels not in use, longest unused first
+        self.forgotten = 0
 
     async def open(self, channel: str) -> StreamPosition:
         log = self._log(channel)
-        return StreamPosition(log.epoch, log.offset)
+        self._idle.pop(channel, None)
+        return log.tail
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Outcome]:
         return [self._append(append) for append in appends]
 
     async def read(self, channel: str, after: int, limit: int) -> History:
         log = self._log(channel)
-        first = log.publications[0].offset if log.publications else log.offset + 1
+        first = log.tail.offset + 1 - len(log.publications)
         skip = max(after + 1 - first, 0)
-        kept = list(log.publications)[skip : skip + limit]
-        return History(kept, StreamPosition(log.epoch, log.offset))
+        return History(tuple(islice(log.publications, skip, skip + limit)), log.tail)
 
-    def let_go(self, channel: str) -> None:
-        self._logs.pop(channel, None)
+    def let_go(self, channel: str, *, moved: bool) -> None:
+        self._idle.pop(channel, None)
+        if moved:
+            self._logs.pop(channel, None)
+        elif channel in self._logs:
+            self._rest(channel)
 
     async def close(self) -> None:
         self._logs.clear()
+        self._idle.clear()
 
     def _log(self, channel: str) -> _Log:
         log = self._logs.get(channel)
         if log is None:
-            log = self._logs[channel] = _Log(self._new_epoch())
+            tail = StreamPosition(self._new_epoch(), 0)
+            log = self._logs[channel] = _Log(tail, deque(maxlen=self._limit))
+            self._rest(channel)
         return log
+
+    def _rest(self, channel: str) -> None:
+        self._idle[channel] = None
+        if len(self._idle) > self._idle_limit:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest], self._logs[oldest]
+            self.forgotten += 1
 
     def _append(self, append: Append) -> Outcome:
         log = self._log(append.channel)
-        if append.epoch != log.epoch or append.publications[0].offset != log.offset + 1:
-            return Refused(StreamPosition(log.epoch, log.offset))
+        if append.start != log.tail:
+            return Refused(log.tail)
         log.publications.extend(append.publications)
-        log.offset += len(append.publications)
-        while len(log.publications) > self._limit:
-            log.publications.popleft()
+        log.tail = append.end
         return Stored()

@@ -1,0 +1,220 @@
+"""Rooms from an author's side, wherever their owner is by then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.timing import MS
+from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.framework.channel_host import Moved
+from zchat.framework.channels import Channels
+from zchat.framework.context import Origin, current
+from zchat.framework.joins import Joined
+from zchat.rooms.presence import AlreadyMember, SessionRef
+from zchat.rooms.ring import Ring
+from zchat.rooms.stream import MAX_BODY_BYTES, StreamPosition
+
+REF = SessionRef("c1", "life", 7)
+RESULTS: dict[str, Any] = {
+    "join": Joined("e", 3, ["alice"]),
+    "leave": None,
+    "members": ["alice", "bob"],
+    "publish": StreamPosition("e", 4),
+}
+
+Answer = Callable[[str, tuple[Any, ...]], Any]
+
+
+class Host:
+    """The owner here."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.answer: Answer = lambda method, args: RESULTS[method]
+
+    def __getattr__(self, method: str) -> Any:
+        async def call(*args: Any) -> Any:
+            self.calls.append((method, args))
+            result = self.answer(method, args)
+            return await result if asyncio.isfuture(result) else result
+
+        return call
+
+
+class Remote:
+    """The owner on another server: what it answers has travelled as msgpack."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
+        self.timeouts: list[float] = []
+        self.answer: Answer = lambda method, args: RESULTS[method]
+
+    async def call(self, server: str, method: str, args: Sequence[Any], timeout: float) -> Any:
+        self.calls.append((server, method, tuple(args)))
+        self.timeouts.append(timeout)
+        result = self.answer(method.removeprefix("channel."), tuple(args))
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(result))
+
+
+class Bench:
+    def __init__(self, owner: str | None, timeout: float = 5.0) -> None:
+        self.owner = owner
+        self.host, self.remote = Host(), Remote()
+        self.channels = Channels(
+            "chat-1",
+            self.host,  # type: ignore[arg-type]
+            lambda: Ring(1, [self.owner] if self.owner else []),
+            self.remote.call,
+            timeout,
+        )
+        self.room = self.channels.get("room")
+
+    def answer(self, answer: Answer) -> None:
+        self.host.answer = self.remote.answer = answer
+
+
+@pytest.fixture(params=["chat-1", "chat-2"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """With the owner here, and elsewhere."""
+    return Bench(request.param)
+
+
+async def test_the_verbs(bench: Bench) -> None:
+    assert await bench.room.add("alice", REF, exclusive=True) == ["alice"]
+    await bench.room.leave("alice", REF)
+    assert await bench.room.members() == ["alice", "bob"]
+    position = await bench.room.publish("onChat", {"a": 1}, uid="alice", cid="c", to=["bob"])
+    assert position == StreamPosition("e", 4)
+    assert isinstance(position, StreamPosition)
+    expected = [
+        ("join", ("room", "alice", REF, True, 0)),
+        ("leave", ("room", "alice", REF)),
+        ("members", ("room",)),
+        ("publish", ("room", "onChat", b'{"a":1}', "alice", "c", ("bob",))),
+    ]
+    if bench.owner == "chat-1":
+        assert bench.host.calls == expected
+    else:
+        assert bench.remote.calls == [("chat-2", f"channel.{m}", args) for m, args in expected]
+        assert all(0 < timeout <= 5 for timeout in bench.remote.timeouts)
+
+
+async def test_a_session_is_as_good_as_its_name(bench: Bench) -> None:
+    class Session:
+        ref = REF
+
+    await bench.room.leave("alice", Session())
+    calls = [args for *_, args in [*bench.host.calls, *bench.remote.calls]]
+    assert calls == [("room", "alice", REF)]
+
+
+@pytest.mark.parametrize(
+    ("origin", "request_id"),
+    [
+        (Origin("c1", 7, 42), 42),
+        (Origin("c1", 8, 42), 0),
+        (Origin("c2", 7, 42), 0),
+        (Origin(), 0),
+    ],
+)
+async def test_a_join_knows_which_answer_its_own_session_waits_for(
+    origin: Origin, request_id: int
+) -> None:
+    bench = Bench("chat-1")
+    current.set(origin)
+    await bench.room.add("alice", REF)
+    assert bench.host.calls[0][1][-1] == request_id
+
+
+async def test_a_channel_that_moves_is_followed() -> None:
+    bench = Bench("chat-2")
+
+    def moved(method: str, args: Any) -> Any:
+        bench.owner = "chat-1"
+        raise Moved("elsewhere", owner="chat-1")
+
+    bench.remote.answer = moved
+    assert await bench.room.members() == ["alice", "bob"]
+    assert (len(bench.remote.calls), len(bench.host.calls)) == (1, 1)
+
+
+@pytest.mark.parametrize("owner", ["chat-1", "chat-2"])
+async def test_a_client_never_hears_of_moves(owner: str) -> None:
+    bench = Bench(owner, timeout=120 * MS)
+
+    def moved(method: str, args: Any) -> Any:
+        raise Moved("elsewhere")
+
+    bench.answer(moved)
+    with pytest.raises(Unavailable, match="room is on its way") as error:
+        await bench.room.members()
+    assert error.value.body()["retry"] is True
+    assert len([*bench.host.calls, *bench.remote.calls]) > 1
+
+
+async def test_without_an_owner() -> None:
+    with pytest.raises(Unavailable, match="no server owns channels now"):
+        await Bench(None).room.members()
+
+
+async def test_the_deadline_holds_at_the_owner_too() -> None:
+    bench = Bench("chat-1", timeout=10 * MS)
+    bench.answer(lambda method, args: asyncio.get_running_loop().create_future())
+    with pytest.raises(TimedOut):
+        await bench.room.members()
+
+
+async def test_a_server_that_owns_nothing_asks_even_itself_by_the_node() -> None:
+    remote = Remote()
+    channels = Channels("gate-1", None, lambda: Ring(1, ["chat-2"]), remote.call, 5)
+    assert await channels.get("room").members() == ["alice", "bob"]
+    assert channels.owner("room") == "chat-2"
+
+
+async def test_other_errors_come_through(bench: Bench) -> None:
+    def refuse(method: str, args: Any) -> Any:
+        raise AlreadyMember("alice is already here")
+
+    bench.answer(refuse)
+    with pytest.raises(AlreadyMember):
+        await bench.room.add("alice", REF)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\0b", "\ud800"])
+def test_bad_names(name: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (half a pair has a text of Python's)
+        Bench("chat-1").channels.get(name)
+
+
+@pytest.mark.parametrize("name", ["x", "漢" * 200, "*", "a b\n"])
+def test_good_names(name: str) -> None:
+    assert Bench("chat-1").channels.get(name).name == name
+
+
+@pytest.mark.parametrize("member", ["epoch", "offset", "id", "ts"])
+async def test_bodies_may_not_have_what_zchat_adds(bench: Bench, member: str) -> None:
+    with pytest.raises(ValueError, match=member):
+        await bench.room.publish("onChat", {member: 1})
+    assert (bench.host.calls, bench.remote.calls) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "error"),
+    [
+        ("x" * 256, {}, ValueError),
+        ("onChat", {"a": "x" * MAX_BODY_BYTES}, ValueError),
+        ("onChat", {"a": object()}, TypeError),
+    ],
+)
+async def test_what_cannot_be_sent_is_the_callers_error(
+    bench: Bench, route: str, body: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await bench.room.publish(route, body)
+    assert not issubclass(error, RequestError)
+    assert (bench.host.calls, bench.remote.calls) == ([], [])

@@ -1,0 +1,342 @@
+"""Every request has exactly one answer, whatever its handler does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.logs import ExpectedLogs
+from tests.support.timing import MS
+from zchat.errors import BadRequest, ConfigError, RequestError
+from zchat.framework.backend_session import BackendSession
+from zchat.framework.context import Origin, current
+from zchat.framework.dispatcher import INTERNAL_ERROR, MAX_ANSWER, Dispatcher, retry
+from zchat.framework.loader import Found
+from zchat.frontend.session import Snapshot
+from zchat.route import Route
+
+INTERNAL = {"code": 500, "error": "internal error"}
+
+
+class Inner(msgspec.Struct):
+    number: int
+
+
+class Message(msgspec.Struct):
+    name: str
+    inner: Inner | None = None
+    many: list[Inner] = []
+
+
+class Defaults(msgspec.Struct, forbid_unknown_fields=True):
+    name: str = "nobody"
+
+
+class Typed(TypedDict):
+    name: str
+
+
+@dataclass
+class Plain:
+    name: str
+
+
+def echo(value: Any) -> dict[str, Any]:
+    return {"type": type(value).__name__, "value": msgspec.to_builtins(value)}
+
+
+class XHandler:
+    """Handlers of every kind of message."""
+
+    async def struct(self, msg: Message, session: BackendSession) -> Any:
+        return echo(msg)
+
+    async def defaults(self, msg: Defaults, session: BackendSession) -> Any:
+        return echo(msg)
+
+    async def typed(self, msg: Typed, session: BackendSession) -> Any:
+        return echo(msg)
+
+    async def plain(self, msg: Plain, session: BackendSession) -> Any:
+        return echo(msg)
+
+    async def mapping(self, msg: dict[str, Any], session: BackendSession) -> Any:
+        return echo(msg)
+
+    async def bare(self, msg: dict, session: BackendSession) -> Any:  # type: ignore[type-arg]
+        return echo(msg)
+
+    async def anything(self, msg: Any, session: BackendSession) -> Any:
+        return echo(msg)
+
+    async def silent(self, msg, session):  # type: ignore[no-untyped-def]
+        return echo(msg)
+
+    async def numbers(self, msg: dict[int, str] | list[int], session: BackendSession) -> Any:
+        return echo(msg)
+
+
+def dispatcher_of(cls: type, *methods: str) -> Dispatcher:
+    found = [
+        Found(Route("x", "xHandler", name), cls, name, Path("x_handler.py"), 7)
+        for name in methods or [name for name in vars(cls) if not name.startswith("_")]
+    ]
+    instance = cls()
+    return Dispatcher(found, lambda _: instance)
+
+
+def session() -> BackendSession:
+    async def nobody(server: str, method: str, args: Any, /) -> None:
+        raise AssertionError("no handler here calls its frontend")
+
+    return BackendSession(Snapshot("connector-1", "life", 7, "alice", {}, "", ""), nobody)
+
+
+async def ask(
+    dispatcher: Dispatcher, method: str, body: bytes = b"{}", budget: float = 5
+) -> dict[str, Any]:
+    data = await dispatcher.answer(f"x.xHandler.{method}", session(), body, 42, budget)
+    answer: dict[str, Any] = json.loads(data)
+    return answer
+
+
+HANDLERS = dispatcher_of(XHandler)
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "value"),
+    [
+        ("struct", "Message", {"name": "é", "inner": None, "many": []}),
+        ("defaults", "Defaults", {"name": "é"}),
+        ("typed", "dict", {"name": "é"}),
+        ("plain", "Plain", {"name": "é"}),
+        ("mapping", "dict", {"name": "é"}),
+        ("bare", "dict", {"name": "é"}),
+        ("anything", "dict", {"name": "é"}),
+        ("silent", "dict", {"name": "é"}),
+    ],
+)
+async def test_the_annotation_says_what_a_message_is(method: str, kind: str, value: object) -> None:
+    body = '{"name":"é"}'.encode()
+    assert await ask(HANDLERS, method, body) == {"type": kind, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"name":"\xed\xa0\xbd\xed\xb8\x80"}', "😀"),  # CESU-8, as Pomelo's browser client writes
+        (b'{"name":"\\ud83d\\ude00"}', "😀"),
+        (b'{"name":"\\ud83d"}', "\ufffd"),  # half a pair
+        (b'{"name":"a\xffb"}', "a\ufffdb"),
+    ],
+)
+@pytest.mark.parametrize("method", ["struct", "typed", "mapping", "anything"])
+async def test_texts_as_browsers_write_them(method: str, body: bytes, name: str) -> None:
+    assert (await ask(HANDLERS, method, body))["value"]["name"] == name
+
+
+async def test_keys_that_are_numbers_are_read_in_mended_texts_too() -> None:
+    for text in (b"a", b"\xed\xa0\xbd\xed\xb8\x80"):
+        answer = await ask(HANDLERS, "numbers", b'{"1":"%b"}' % text)
+        assert list(answer["value"]) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "error"),
+    [
+        (b"{}", "name", "Object missing required field `name`"),
+        (b"", "name", "Object missing required field `name`"),
+        (b'{"name":7}', "name", "Expected `str`, got `int`"),
+        (b'{"name":"x","inner":{"number":"7"}}', "inner.number", "Expected `int`, got `str`"),
+        (b'{"name":"x","inner":{}}', "inner.number", "Object missing required field `number`"),
+        (b'{"name":"x","many":[{"number":1},{}]}', "many[1].number", "Object missing required"),
+        (b"[]", "", "Expected `object`, got `array`"),
+        (b"null", "", "Expected `object`, got `null`"),
+    ],
+)
+async def test_a_bad_field_is_named(body: bytes, path: str, error: str) -> None:
+    answer = await ask(HANDLERS, "struct", body)
+    assert (answer["code"], answer["path"]) == (400, path)
+    assert answer["error"].startswith(error)
+
+
+async def test_a_field_with_a_hostile_name_is_no_path() -> None:
+    answer = await ask(HANDLERS, "defaults", b'{" - at `$.x`":1}')
+    assert answer["code"] == 400
+
+
+@pytest.mark.parametrize("body", [b"{", b"no json", b"\xff\xfe", b'{"name":' + b"[" * 100_000])
+async def test_what_is_no_json_is_refused_or_empty(body: bytes) -> None:
+    for method in ("struct", "typed", "plain"):
+        assert (await ask(HANDLERS, method, body))["code"] == 400
+    for method in ("mapping", "anything", "silent"):
+        assert (await ask(HANDLERS, method, body))["value"] == {}
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=40) | st.text(alphabet='{}[]":,name1\\ud', max_size=30).map(str.encode)
+)
+def test_no_bytes_of_a_client_are_an_internal_error(body: bytes) -> None:
+    async def go() -> None:
+        for method in HANDLERS.table:
+            assert await ask(HANDLERS, method.rpartition(".")[2], body) != INTERNAL
+
+    asyncio.run(go())
+
+
+def handler_of(work: Callable[[], Awaitable[Any]]) -> Dispatcher:
+    """One whose `go` does that."""
+
+    class XHandler:
+        async def go(self, msg: Any, session: BackendSession) -> Any:
+            return await work()
+
+    return dispatcher_of(XHandler)
+
+
+async def returns(value: Any) -> Any:
+    return value
+
+
+async def raises(error: BaseException) -> Any:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("result", "answer"),
+    [(None, {}), ({}, {}), ({"a": 1}, {"a": 1}), ([], []), (0, {}), ("", {}), (False, {})],
+)
+async def test_what_a_handler_returns_is_the_answer(result: object, answer: object) -> None:
+    assert await ask(handler_of(lambda: returns(result)), "go") == answer
+
+
+CIRCLE: list[object] = []
+CIRCLE.append(CIRCLE)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [object(), {"a": object()}, {"a": "\ud800"}, CIRCLE, "x" * (MAX_ANSWER + 1), {1, object()}],
+)
+async def test_what_cannot_be_sent_is_an_internal_error(
+    result: object, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.app", "x.xHandler.go failed: session connector-1/7, request 42")
+    assert await ask(handler_of(lambda: returns(result)), "go") == INTERNAL
+
+
+async def test_the_largest_answer() -> None:
+    dispatcher = handler_of(lambda: returns("x" * (MAX_ANSWER - 2)))
+    data = await dispatcher.answer("x.xHandler.go", session(), b"", 1, 5)
+    assert len(data) == MAX_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (RequestError("no", code=7, a=1), {"code": 7, "error": "no", "a": 1}),
+        (BadRequest("no", path="x"), {"code": 400, "error": "no", "path": "x"}),
+        (RequestError("", error=True), {"code": 500, "error": True}),
+    ],
+)
+async def test_a_request_error_is_the_answer(error: Exception, answer: object) -> None:
+    assert await ask(handler_of(lambda: raises(error)), "go") == answer
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("secret"),
+        RequestError("no", what=object()),
+        RequestError("\ud800"),
+        RequestError("no", circle=CIRCLE),
+        TimeoutError("of a library"),
+        asyncio.CancelledError("of another task"),
+        ExceptionGroup("several", [ValueError("secret")]),
+        RecursionError(),
+    ],
+)
+async def test_any_other_error_is_told_to_the_log_only(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "zchat.app")
+    assert await ask(handler_of(lambda: raises(error)), "go") == INTERNAL
+    (record,) = caplog.records
+    assert record.getMessage() == "x.xHandler.go failed: session connector-1/7, request 42"
+    assert record.exc_info is not None
+    assert "raise error" in caplog.text, "the traceback reaches into the handler"
+
+
+async def test_who_takes_too_long_is_cancelled_and_answered() -> None:
+    ended = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    answer = await ask(handler_of(slow), "go", budget=10 * MS)
+    assert (answer["code"], ended) == (504, [True])
+
+
+async def test_a_server_that_stops_answers_nothing_more() -> None:
+    dispatcher = handler_of(asyncio.Event().wait)
+    task = asyncio.ensure_future(ask(dispatcher, "go"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(
+    "route", ["x.xHandler.gone", "", "x", "x.xHandler.__init__", "\n\ud800" * 99]
+)
+async def test_what_is_not_in_the_table_is_an_error(route: str) -> None:
+    answer = json.loads(await HANDLERS.answer(route, session(), b"", 1, 5))
+    assert answer["code"] == 500
+    assert answer["error"].startswith("no handler for ")
+    assert answer["error"].isascii()
+
+
+async def test_the_handler_knows_whose_request_it_is() -> None:
+    async def who() -> object:
+        return msgspec.to_builtins(current.get())
+
+    assert await ask(handler_of(who), "go") == msgspec.to_builtins(Origin("connector-1", 7, 42))
+
+
+def test_retry_marks_a_handler() -> None:
+    @retry
+    async def send() -> None: ...
+
+    assert send.zchat_retry is True
+
+
+def test_the_constant_answer() -> None:
+    assert json.loads(INTERNAL_ERROR) == INTERNAL
+
+
+class Wrong:
+    async def nothing(self) -> None: ...
+    async def too_little(self, msg: Any) -> None: ...
+    async def too_much(self, msg: Any, session: Any, more: Any) -> None: ...
+    async def unknown(self, msg: Missing, session: Any) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    async def impossible(self, msg: Inner | Message, session: Any) -> None: ...
+
+
+@pytest.mark.parametrize("method", ["nothing", "too_little", "too_much", "unknown", "impossible"])
+def test_handlers_that_no_message_fits_stop_the_start(method: str) -> None:
+    with pytest.raises(ConfigError, match=rf"x_handler\.py:7: x\.xHandler\.{method}: "):
+        dispatcher_of(Wrong, method)

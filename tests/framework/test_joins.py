@@ -1,0 +1,72 @@
+"""Joins under way."""
+
+from __future__ import annotations
+
+import pytest
+
+from zchat.errors import Unavailable
+from zchat.framework.joins import Joined, Joins
+from zchat.rooms.broker import Stream
+from zchat.rooms.channel import Channel
+from zchat.rooms.presence import Presence, SessionRef
+from zchat.rooms.stream import StreamPosition
+
+
+def channel(name: str = "room") -> Channel:
+    return Channel(Stream(name, StreamPosition("e", 0)), Presence(1.0))
+
+
+def ref(session: int = 1) -> SessionRef:
+    return SessionRef("connector-1", "life", session)
+
+
+@pytest.fixture
+async def joins() -> Joins:
+    return Joins("life1")
+
+
+async def test_each_has_a_token_of_this_life(joins: Joins) -> None:
+    one, two = (joins.begin(channel(), "alice", ref(), True) for _ in range(2))
+    assert one.token != two.token
+    assert one.token.startswith(b"life1/")
+    assert joins.get(one.token) is one
+    assert joins.get(b"life2/1") is None
+
+
+async def test_ended_ones_are_forgotten(joins: Joins) -> None:
+    one, two = (joins.begin(channel(), "alice", ref(n), True) for n in (1, 2))
+    joins.end(one)
+    assert (joins.get(one.token), len(joins)) == (None, 1)
+    assert joins.wait_in("room")
+    joins.end(two)
+    assert not joins.wait_in("room")
+
+
+async def test_those_of_one_session_in_one_channel_share_their_fate(joins: Joins) -> None:
+    room = channel()
+    one = joins.begin(room, "alice", ref(1), True)
+    joins.begin(room, "alice", ref(2), True)
+    joins.begin(channel("other"), "alice", ref(1), True)
+    assert not joins.shared(one)
+    again = joins.begin(room, "alice", ref(1), False)
+    assert joins.shared(one)
+    assert joins.shared(again)
+
+
+async def test_failing_some(joins: Joins) -> None:
+    one, two, done = (joins.begin(channel(), "alice", ref(n), True) for n in (1, 2, 1))
+    done.admitted.set_result(Joined("e", 0, []))
+    joins.fail(lambda join: join.ref == ref(1), Unavailable("gone"))
+    assert isinstance(one.admitted.exception(), Unavailable)
+    assert not two.admitted.done()
+    assert done.admitted.result().members == []
+
+
+async def test_a_failure_that_nobody_heard_is_no_news_for_the_log(joins: Joins) -> None:
+    """The loop complains of exceptions never retrieved, which fails this test."""
+    join = joins.begin(channel(), "alice", ref(), True)
+    joins.fail(lambda _: True, Unavailable("gone"))
+    joins.end(join)
+    cancelled = joins.begin(channel(), "alice", ref(), True)
+    cancelled.admitted.cancel()
+    joins.end(cancelled)

@@ -1,0 +1,87 @@
+"""The ring as one server sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from zchat.config.topology import Server, Topology
+from zchat.framework.membership import Membership, owners
+from zchat.rooms.ring import Ring
+
+
+def server(server_id: str) -> Server:
+    server_type = server_id.partition("-")[0]
+    frontend = server_type == "connector"
+    return Server(server_id, server_type, "127.0.0.1", 1, 2, frontend=frontend)
+
+
+def topology(*ids: str) -> Topology:
+    return Topology("test", tuple(server(server_id) for server_id in ids))
+
+
+ALL = topology("connector-1", "chat-1", "chat-2", "area-1")
+
+
+class Watched(Membership):
+    """Remembers what it told."""
+
+    def __init__(self, types: frozenset[str] | None) -> None:
+        self.told: list[tuple[Ring, Ring]] = []
+        super().__init__(types, lambda old, new: self.told.append((old, new)))
+
+
+@pytest.fixture
+def membership() -> Watched:
+    return Watched(frozenset({"chat"}))
+
+
+def test_who_may_own_channels() -> None:
+    assert [s.id for s in owners(ALL)] == ["chat-1", "chat-2", "area-1"]
+    assert [s.id for s in owners(ALL, frozenset({"area"}))] == ["area-1"]
+    assert owners(ALL, frozenset()) == ()
+
+
+def test_listed_and_heard_of(membership: Watched) -> None:
+    membership.follow(ALL, "connector-1")
+    assert membership.ring.workers == frozenset()
+    membership.heard("chat-2")
+    assert membership.ring.workers == {"chat-2"}
+    membership.heard("area-1")
+    membership.heard("stranger")
+    assert membership.ring.workers == {"chat-2"}
+
+
+def test_an_owner_has_heard_of_itself(membership: Watched) -> None:
+    membership.follow(ALL, "chat-1")
+    assert membership.ring.workers == {"chat-1"}
+
+
+def test_only_changes_are_told_and_each_is_a_generation(membership: Watched) -> None:
+    membership.follow(ALL, "chat-1")
+    membership.heard("chat-2")
+    membership.heard("chat-2")
+    membership.follow(ALL, "chat-1")
+    rings = [membership.told[0][0], *(new for _, new in membership.told)]
+    assert [ring.generation for ring in rings] == [0, 1, 2]
+    assert [ring.workers for ring in rings] == [set(), {"chat-1"}, {"chat-1", "chat-2"}]
+    assert membership.told[1][0] is membership.told[0][1]
+    assert membership.ring is rings[-1]
+
+
+def test_who_is_taken_out_must_be_heard_again(membership: Watched) -> None:
+    membership.follow(ALL, "connector-1")
+    membership.heard("chat-1")
+    membership.heard("chat-2")
+    membership.follow(topology("connector-1", "chat-2"), "connector-1")
+    assert membership.ring.workers == {"chat-2"}
+    membership.follow(ALL, "connector-1")
+    assert membership.ring.workers == {"chat-2"}
+    membership.heard("chat-1")
+    assert membership.ring.workers == {"chat-1", "chat-2"}
+
+
+def test_without_types_every_backend_owns() -> None:
+    membership = Watched(None)
+    membership.follow(ALL, "area-1")
+    membership.heard("connector-1")
+    assert membership.ring.workers == {"area-1"}

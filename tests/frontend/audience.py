@@ -1,0 +1,178 @@
+"""What the tests of hub, resync and forwarder share: sessions whose connections keep what they get.
+
+A package here is any short text; what a connection was sent is read back as those texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from zchat.cluster.subscriber import Subscriber
+from zchat.frontend.connection import Connection
+from zchat.frontend.disconnect import Disconnect
+from zchat.frontend.frames import frame
+from zchat.frontend.hub import Hub, LocalChannel
+from zchat.frontend.session import Membership, Session, SessionTable
+from zchat.rooms.stream import Item, PresenceChange, Published, StreamPosition, encode_frame
+
+OWNER = "chat-server-1"
+EPOCH = "e1"
+LOBBY = "lobby"
+
+
+class FakeConnection:
+    """Keeps what is sent; like the real one it drops everything once it ends."""
+
+    remote_address = "192.0.2.1"
+    host = "chat.example"
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.disconnect: Disconnect | None = None
+        self.closes = 0
+
+    def enqueue(self, data: bytes) -> None:
+        if self.disconnect is None:
+            self.writes.append(data)
+
+    def send(self, packages: bytes) -> None:
+        self.enqueue(frame(packages))
+
+    def close(self, disconnect: Disconnect) -> None:
+        self.closes += 1
+        self.disconnect = self.disconnect or disconnect
+
+    @property
+    def texts(self) -> list[str]:
+        """Everything that was sent, package by package."""
+        return texts(b"".join(self.writes))
+
+
+def texts(data: bytes) -> list[str]:
+    """The packages in a run of unmasked frames."""
+    found = []
+    while data:
+        length, start = data[1], 2
+        if length == 126:
+            length, start = int.from_bytes(data[2:4], "big"), 4
+        found.append(data[start : start + length].decode())
+        data = data[start + length :]
+    return found
+
+
+class FakeSubscriber:
+    """Keeps what is asked of it, in order."""
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+        self.asked: list[tuple[str, str | bytes]] = []
+
+    def subscribe(self, topic: str) -> None:
+        self.topics.add(topic)
+        self.asked.append(("subscribe", topic))
+
+    def unsubscribe(self, topic: str) -> None:
+        self.topics.discard(topic)
+        self.asked.append(("unsubscribe", topic))
+
+    def send_token(self, token: bytes) -> None:
+        self.asked.append(("token", token))
+
+
+class Stage:
+    """A hub with fakes around it."""
+
+    def __init__(self, *, hold_limit: int = 1 << 20) -> None:
+        self.subscriber = FakeSubscriber()
+        self.fetched: list[LocalChannel] = []
+        self.lost: list[tuple[str, str, str]] = []
+        self.sessions = SessionTable("connector-server-1", "0123456789abcdef")
+        self.hub = Hub(
+            cast(Subscriber, self.subscriber),
+            self.fetched.append,
+            self._lost,
+            hold_limit=hold_limit,
+        )
+
+    def _lost(self, membership: Membership, owner: str) -> None:
+        self.lost.append((membership.channel, membership.uid, owner))
+
+    def open(self) -> Session:
+        return self.sessions.open(cast(Connection, FakeConnection()))
+
+    def close(self, session: Session) -> None:
+        self.sessions.close(session)
+        self.hub.closed(session)
+
+    def join(
+        self, uid: str, channel: str = LOBBY, *, session: Session | None = None, origin: int = 0
+    ) -> Session:
+        """The owner's order; `origin` is under way from then on."""
+        session = session or self.open()
+        if origin:
+            session.in_flight = (session.in_flight or set()) | {origin}
+        self.hub.join(session, channel, uid, OWNER, f"token {session.id}".encode(), origin)
+        return session
+
+    def joined(
+        self,
+        session: Session,
+        offset: int = 0,
+        version: int = 0,
+        *,
+        epoch: str = EPOCH,
+        channel: str = LOBBY,
+    ) -> bool:
+        position = StreamPosition(epoch, offset)
+        return self.hub.joined(session, channel, position, version, 1.5, True)
+
+    def enter(self, uid: str, offset: int = 0, version: int = 0, channel: str = LOBBY) -> Session:
+        """A member that is live at once."""
+        session = self.join(uid, channel)
+        assert self.joined(session, offset, version, channel=channel)
+        return session
+
+    def answer(self, session: Session, origin: int) -> None:
+        """What the forwarder does with an answer."""
+        connection_of(session).send(f"answer {origin}".encode())
+        assert session.in_flight is not None
+        session.in_flight.discard(origin)
+        self.hub.answered(session)
+
+    def publish(
+        self,
+        first: int,
+        *names: str,
+        to: Sequence[str] | None = None,
+        epoch: str = EPOCH,
+        channel: str = LOBBY,
+    ) -> None:
+        items = items_of(*names, to=to)
+        self.hub.on_frame(channel, encode_frame(Published(epoch, first, items)))
+
+    def presence(
+        self, version: int, uid: str, *, epoch: str = EPOCH, package: str | None = None
+    ) -> None:
+        text = f"+{uid}" if package is None else package
+        change = PresenceChange(epoch, version, uid, True, text.encode())
+        self.hub.on_frame(LOBBY, encode_frame(change))
+
+    @property
+    def lobby(self) -> LocalChannel:
+        return self.hub.channels[LOBBY]
+
+
+def items_of(*names: str, to: Sequence[str] | None = None) -> tuple[Item, ...]:
+    return tuple(Item(name.encode(), None if to is None else tuple(to)) for name in names)
+
+
+def connection_of(session: Session) -> FakeConnection:
+    connection: object = session.connection
+    assert isinstance(connection, FakeConnection)
+    return connection
+
+
+def heard(session: Session) -> list[str]:
+    """Everything that a session's client was sent."""
+    return connection_of(session).texts

@@ -1,0 +1,303 @@
+"""The hub against a naive model: whatever happens, everyone gets what is theirs, in order, once.
+
+The model is one owner with one channel. What it says goes two ways, each in order, neither in step
+with the other: orders and answers down the pipe, publications down the link (which may lose them).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.frontend.audience import LOBBY, OWNER, Stage, connection_of, heard
+from zchat.frontend.session import Session
+from zchat.rooms.follower import Run
+from zchat.rooms.stream import Item, PresenceChange, Published, StreamPosition, encode_frame
+
+UIDS = ("alice", "bob", "carol", "dave")
+
+
+@dataclass
+class Epoch:
+    """One life of the channel's numbering, as its owner knows it."""
+
+    name: str
+    items: list[Item] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    """Uids, by version from 1 on."""
+
+    @property
+    def version(self) -> int:
+        return len(self.changes)
+
+    @property
+    def position(self) -> StreamPosition:
+        return StreamPosition(self.name, len(self.items))
+
+
+@dataclass
+class Guest:
+    """A session on its way into the channel, or in it."""
+
+    session: Session
+    uid: str
+    admitted: tuple[int, int, int] | None = None
+    """Index of the epoch, offset and version that it came in with."""
+
+    @property
+    def messages(self) -> list[str]:
+        return [text for text in heard(self.session) if text[0] == "m"]
+
+    @property
+    def changes(self) -> list[str]:
+        return [text for text in heard(self.session) if text[0] == "+"]
+
+
+class HubMachine(RuleBasedStateMachine):
+    """Rules are what owner, links and clients do; invariants are what clients may see."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.stage = Stage()
+        self.epochs = [Epoch("e0")]
+        self.guests: list[Guest] = []
+        self.pipe: list[Callable[[], None]] = []
+        self.link: list[bytes] = []
+        self.lossless = True
+        for asked in (False, True):
+            self.order("alice", asked)
+            self.admit_now(self.guests[-1])
+
+    def run(self, function: Callable[[], None]) -> None:
+        """In the loop, but not to the end of the turn: what follows may come in the same one."""
+
+        async def call() -> None:
+            function()
+
+        self.loop.run_until_complete(call())
+
+    @property
+    def epoch(self) -> Epoch:
+        return self.epochs[-1]
+
+    def say(self, frame: bytes) -> None:
+        if LOBBY in self.stage.subscriber.topics:
+            self.link.append(frame)
+
+    # What the owner does
+
+    @precondition(lambda self: len(self.guests) < 8)
+    @rule(uid=st.sampled_from(UIDS), asked=st.booleans())
+    def order(self, uid: str, asked: bool) -> None:
+        guest = Guest(self.stage.open(), uid)
+        self.guests.append(guest)
+        origin = 7 if asked else 0
+        self.run(lambda: void(self.stage.join(uid, session=guest.session, origin=origin)))
+
+    @precondition(lambda self: any(guest.admitted is None for guest in self.guests))
+    @rule(data=st.data())
+    def admit(self, data: st.DataObject) -> None:
+        guest = data.draw(st.sampled_from([g for g in self.guests if g.admitted is None]))
+        self.admit_now(guest)
+
+    def admit_now(self, guest: Guest) -> None:
+        self.change(guest.uid)
+        epoch, offset, version = len(self.epochs) - 1, len(self.epoch.items), self.epoch.version
+        guest.admitted = (epoch, offset, version)
+        name = self.epoch.name
+
+        def joined() -> None:
+            if guest in self.guests:
+                assert self.stage.joined(guest.session, offset, version, epoch=name)
+
+        self.pipe.append(joined)
+        if guest.session.in_flight:
+            self.pipe.append(lambda: self.stage.answer(guest.session, 7))
+
+    @rule(audience=st.none() | st.sets(st.sampled_from(UIDS)), count=st.integers(1, 3))
+    def publish(self, audience: set[str] | None, count: int) -> None:
+        epoch = self.epoch
+        first = len(epoch.items) + 1
+        to = None if audience is None else tuple(sorted(audience))
+        for offset in range(first, first + count):
+            epoch.items.append(Item(f"m{epoch.name}:{offset}".encode(), to))
+        self.say(encode_frame(Published(epoch.name, first, tuple(epoch.items[first - 1 :]))))
+
+    @rule(uid=st.sampled_from(UIDS))
+    def change(self, uid: str) -> None:
+        epoch = self.epoch
+        epoch.changes.append(uid)
+        package = f"+{epoch.name}:{epoch.version}:{uid}".encode()
+        self.say(encode_frame(PresenceChange(epoch.name, epoch.version, uid, True, package)))
+
+    @precondition(lambda self: len(self.epochs) < 4)
+    @rule()
+    def restart(self) -> None:
+        """The owner dies with what it had not said; the frontend notices and holds."""
+        self.lossless = False
+        self.pipe.clear()
+        self.run(partial(self.stage.hub.abandon, OWNER))
+        self.guests = [guest for guest in self.guests if guest.session.memberships]
+        for guest in self.guests:
+            if guest.session.in_flight:  # the answer says that it is not known whether it is in
+                self.pipe.append(partial(self.stage.answer, guest.session, 7))
+        self.epochs.append(Epoch(f"e{len(self.epochs)}"))
+        for local in self.stage.hub.channels.values():
+            local.follower.unplace()
+
+    # What the links and the frontend do
+
+    @precondition(lambda self: self.pipe)
+    @rule()
+    def pipe_brings(self) -> None:
+        self.run(self.pipe.pop(0))
+
+    @precondition(lambda self: self.link)
+    @rule()
+    def link_brings(self) -> None:
+        self.run(lambda: self.stage.hub.on_frame(LOBBY, self.link.pop(0)))
+
+    @precondition(lambda self: self.link)
+    @rule()
+    def link_loses(self) -> None:
+        self.link.pop(0)
+        self.lossless = False
+
+    @rule()
+    def answer_announce(self) -> None:
+        position = self.epoch.position
+
+        def place() -> None:
+            for local in self.stage.hub.channels.values():
+                self.stage.hub.place(local, position)
+
+        self.pipe.append(place)
+
+    @rule(size=st.integers(1, 3))
+    def answer_fetch(self, size: int) -> None:
+        """One page of what followed where the frontend stood."""
+        for local in self.stage.hub.channels.values():
+            position, tail = local.follower.position, self.epoch.position
+            if position is not None and position.epoch == tail.epoch:
+                run = Run(position.offset + 1, self.epoch.items[position.offset :][:size])
+                self.pipe.append(partial(self.stage.hub.repair, local, tail, run))
+
+    @rule()
+    def turn_ends(self) -> None:
+        self.loop.run_until_complete(asyncio.sleep(0))
+
+    # What clients do
+
+    @precondition(lambda self: self.guests)
+    @rule(data=st.data(), close=st.booleans())
+    def go(self, data: st.DataObject, close: bool) -> None:
+        guest = data.draw(st.sampled_from(self.guests))
+        self.guests.remove(guest)
+        if close:
+            self.run(lambda: self.stage.close(guest.session))
+        else:
+            self.run(lambda: self.stage.hub.leave(guest.session, LOBBY))
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.check(guest)
+
+    # What must hold
+
+    def expected(self, guest: Guest) -> list[list[str]]:
+        """What is for a guest, epoch by epoch."""
+        if guest.admitted is None:
+            return []
+        epoch, offset, _ = guest.admitted
+        return [
+            [
+                item.package.decode()
+                for item in items.items[offset if number == epoch else 0 :]
+                if item.audience is None or guest.uid in item.audience
+            ]
+            for number, items in enumerate(self.epochs)
+            if number >= epoch
+        ]
+
+    def check(self, guest: Guest) -> None:
+        """In order, once, for it, from its place on, and after its answer."""
+        messages = guest.messages
+        for expected in self.expected(guest):
+            count = sum(1 for text in messages if text in expected)
+            assert messages[:count] == expected[:count]
+            messages = messages[count:]
+        assert messages == []
+        changes = [text[1:].split(":") for text in guest.changes]
+        places = [(epoch, int(version)) for epoch, version, _ in changes]
+        assert places == sorted(set(places))
+        assert guest.uid not in {uid for _, _, uid in changes}
+        if guest.admitted is not None:
+            epoch, _, version = guest.admitted
+            assert all(place > (f"e{epoch}", version) for place in places)
+        texts = heard(guest.session)
+        if guest.session.in_flight or "answer 7" in texts:
+            assert texts[:1] in ([], ["answer 7"])
+
+    @invariant()
+    def everyone_sees_a_beginning_of_what_is_theirs(self) -> None:
+        for guest in getattr(self, "guests", ()):
+            self.check(guest)
+
+    def teardown(self) -> None:
+        """Once all is said and nothing more is lost, everybody has everything."""
+        if not hasattr(self, "loop"):
+            return
+        try:
+            self.settle()
+            for guest in self.guests:
+                self.check(guest)
+                mine = self.expected(guest)[-1]
+                assert [text for text in guest.messages if text in mine] == mine
+                if self.lossless:
+                    assert guest.changes == self.expected_changes(guest)
+                assert connection_of(guest.session).disconnect is None
+            assert all(not local.joining for local in self.stage.hub.channels.values())
+        finally:
+            self.loop.close()
+
+    def settle(self) -> None:
+        for guest in self.guests:
+            if guest.admitted is None:
+                self.admit_now(guest)
+        while self.pipe:
+            self.run(self.pipe.pop(0))
+        while self.link:
+            self.link_brings()
+        self.answer_announce()
+        self.run(self.pipe.pop())
+        while any(local.follower.missing for local in self.stage.hub.channels.values()):
+            self.answer_fetch(2)
+            self.run(self.pipe.pop())
+        self.loop.run_until_complete(asyncio.sleep(0))
+
+    def expected_changes(self, guest: Guest) -> list[str]:
+        """What a guest is told of others, when nothing was lost and there was one epoch."""
+        assert guest.admitted is not None
+        return [
+            f"+{self.epoch.name}:{version}:{uid}"
+            for version, uid in enumerate(self.epoch.changes, 1)
+            if version > guest.admitted[2] and uid != guest.uid
+        ]
+
+
+def void(_: object) -> None:
+    """Takes a result that nobody needs."""
+
+
+HubMachine.TestCase.settings = settings(
+    max_examples=200,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestHub = HubMachine.TestCase

@@ -1,0 +1,431 @@
+"""Announces, fetches and losses, against owners that are functions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, heard, items_of
+from tests.support.timing import MS, eventually
+from zchat.errors import Unavailable
+from zchat.frontend.resync import Announced, Claim, Repaired, Resync
+from zchat.rooms.ring import Ring
+from zchat.rooms.stream import StreamPosition
+
+OTHER = "chat-server-2"
+ME = ("connector-server-1", "0123456789abcdef")
+
+
+class World:
+    """A hub and a Resync whose calls wait for the test to answer them."""
+
+    def __init__(self) -> None:
+        self.stage = Stage()
+        self.ring = Ring(1, [OWNER])
+        self.calls: list[Asked] = []
+        self.casts: list[tuple[str, str, Any]] = []
+        self.reachable = True
+        self.tokens: list[bytes] = []
+        self.resync = Resync(
+            self.stage.hub,
+            self.stage.sessions,
+            self.tokens.append,
+            self._call,
+            self._cast,
+            lambda: self.ring,
+        )
+        self.stage.hub._fetch = self.resync.fetch
+        self.stage.hub._lost = self.resync.lost
+
+    async def _call(self, server: str, method: str, args: Sequence[Any]) -> Any:
+        asked = Asked(server, method, args)
+        self.calls.append(asked)
+        return await asked.answer
+
+    def _cast(self, server: str, method: str, args: Sequence[Any]) -> bool:
+        if self.reachable:
+            self.casts.append((server, method, args))
+        return self.reachable
+
+    async def asked(self, method: str) -> Asked:
+        """The next call, once it is made."""
+        await eventually(lambda: self.calls)
+        asked = self.calls.pop(0)
+        assert asked.method == method
+        return asked
+
+    async def quiet(self) -> None:
+        """Nothing is asked."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert self.calls == []
+
+
+class Asked:
+    """One call under way."""
+
+    def __init__(self, server: str, method: str, args: Sequence[Any]) -> None:
+        self.server = server
+        self.method = method
+        self.args = args
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def give(self, *answer: Any) -> None:
+        """As it comes off the wire: plain lists."""
+        self.answer.set_result(msgspec.to_builtins(list(answer)))
+
+    def page(self, offset: int, first: int, *names: str, epoch: str = EPOCH) -> None:
+        items = list(items_of(*names))
+        raw = msgspec.msgpack.decode(msgspec.msgpack.encode(Repaired(epoch, offset, first, items)))
+        self.answer.set_result(raw)
+
+    def fail(self, text: str = "away") -> None:
+        self.answer.set_exception(Unavailable(text))
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    await world.resync.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.frontend.resync._RETRY", 2 * MS)
+
+
+def claims_of(asked: Asked) -> dict[str, list[Claim]]:
+    claims: dict[str, list[Claim]] = asked.args[3]
+    return claims
+
+
+# Announces
+
+
+async def test_an_announce_tells_of_the_members(world: World) -> None:
+    alice, bob = world.stage.enter("alice"), world.stage.enter("bob", channel="kitchen")
+    world.stage.join("carol")  # not admitted: her own request joins her
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    frontend, incarnation, ring, claims, last, token = asked.args
+    assert (asked.server, frontend, incarnation, ring) == (OWNER, *ME, OWNER)
+    assert claims == {
+        LOBBY: [Claim("alice", alice.id, 1.5, True)],
+        "kitchen": [Claim("bob", bob.id, 1.5, True)],
+    }
+    assert last
+    assert world.tokens == [token]
+    assert token.startswith(b"chat-server-1/0123456789abcdef/")
+
+
+async def test_an_owner_of_nothing_is_told_so(world: World) -> None:
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    assert claims_of(asked) == {}
+    assert asked.args[4]
+    asked.give()
+    await world.quiet()
+
+
+async def test_channels_of_others_are_not_told(world: World) -> None:
+    world.ring = Ring(1, [OWNER, OTHER])
+    for number in range(20):
+        world.stage.enter("alice", channel=f"room{number}")
+    for owner in (OWNER, OTHER):
+        world.resync.announce(owner)
+        claims = claims_of(await world.asked("channel.announce"))
+        assert claims
+        assert all(world.ring.owner(name) == owner for name in claims)
+
+
+async def test_many_channels_go_in_slices(world: World) -> None:
+    for number in range(1001):
+        world.stage.enter("alice", channel=f"room{number}")
+    world.resync.announce(OWNER)
+    sizes = []
+    for last in (False, False, True):
+        asked = await world.asked("channel.announce")
+        assert asked.args[4] is last
+        sizes.append(len(claims_of(asked)))
+        asked.give()
+    assert sizes == [500, 500, 1]
+    assert len(set(world.tokens)) == 3
+    await world.quiet()
+
+
+async def test_an_announce_is_repeated_until_it_is_answered(world: World) -> None:
+    world.stage.enter("alice")
+    world.resync.announce(OWNER)
+    (await world.asked("channel.announce")).fail()
+    world.stage.enter("bob")
+    (await world.asked("channel.announce")).give("nonsense")
+    asked = await world.asked("channel.announce")
+    assert [claim.uid for claim in claims_of(asked)[LOBBY]] == ["alice", "bob"]
+    asked.give(Announced(LOBBY, EPOCH, 0, 2))
+    assert len(set(world.tokens)) == 3
+    await world.quiet()
+
+
+async def test_another_announce_takes_the_place_of_the_first(world: World) -> None:
+    world.resync.announce(OWNER)
+    first = await world.asked("channel.announce")
+    world.resync.announce(OWNER)
+    second = await world.asked("channel.announce")
+    assert first.answer.cancelled()
+    second.give()
+    await world.quiet()
+
+
+async def test_a_forgotten_owner_is_told_nothing_more(world: World) -> None:
+    world.stage.join("alice")
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    world.resync.forget(OWNER)
+    world.resync.forget(OWNER)
+    await eventually(asked.answer.cancelled)
+    await world.quiet()
+    assert world.stage.hub.channels == {}  # its join died with it
+
+
+async def test_a_restarted_owner_says_where_channels_stand(world: World) -> None:
+    alice = world.stage.enter("alice", 5)
+    carol = world.stage.join("carol")
+    world.resync.announce(OWNER, restarted=True)
+    assert carol.memberships is None
+    world.stage.publish(1, "new one", epoch="e2")
+    asked = await world.asked("channel.announce")
+    asked.give(Announced(LOBBY, "e2", 1, 1))
+    await eventually(lambda: heard(alice) == ["new one"])
+    await world.quiet()
+
+
+async def test_an_owner_that_is_only_linked_again_lets_frames_pass(world: World) -> None:
+    alice = world.stage.enter("alice")
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    world.stage.publish(1, "one")
+    await eventually(lambda: heard(alice) == ["one"])
+    asked.give(Announced(LOBBY, EPOCH, 2, 1))
+    fetch = await world.asked("channel.repair")
+    assert fetch.args == (LOBBY, 1)
+    fetch.page(2, 2, "two")
+    await eventually(lambda: heard(alice) == ["one", "two"])
+
+
+async def test_a_channel_that_moves_waits_for_its_new_owner(world: World) -> None:
+    alice = world.stage.enter("alice")
+    world.stage.publish(1, "one")
+    world.ring = Ring(2, [OTHER])
+    world.resync.announce(OTHER)
+    world.stage.publish(1, "uno", epoch="e2")
+    asked = await world.asked("channel.announce")
+    assert asked.server == OTHER
+    assert heard(alice) == ["one"]
+    asked.give(Announced(LOBBY, "e2", 1, 1))
+    await eventually(lambda: heard(alice) == ["one", "uno"])
+    assert world.stage.lobby.owner == OTHER
+
+
+async def test_the_answer_of_an_owner_that_is_none_any_more_is_not_believed(world: World) -> None:
+    world.stage.enter("alice")
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    world.ring = Ring(2, [OTHER])
+    world.resync.announce(OTHER)
+    (await world.asked("channel.announce")).give(Announced(LOBBY, "e2", 0, 1))
+    await eventually(lambda: world.stage.lobby.owner == OTHER)
+    asked.give(Announced(LOBBY, EPOCH, 7, 1), Announced("unknown", EPOCH, 7, 1))
+    await world.quiet()
+    assert world.stage.lobby.owner == OTHER
+    assert world.stage.lobby.follower.position == StreamPosition("e2", 0)
+
+
+# Members that came in by the wrong door
+
+
+async def test_a_member_of_an_earlier_owner_is_claimed_from_the_new_one(world: World) -> None:
+    world.stage.enter("alice")
+    bob = world.stage.join("bob")
+    world.ring = Ring(2, [OTHER])
+    world.resync.announce(OTHER)
+    first = await world.asked("channel.announce")
+    world.stage.joined(bob)
+    world.resync.came_in(LOBBY, OWNER, EPOCH)
+    world.resync.came_in(LOBBY, OWNER, EPOCH)
+    first.give(Announced(LOBBY, "e2", 0, 1))
+    second = await world.asked("channel.announce")
+    assert [claim.uid for claim in claims_of(first)[LOBBY]] == ["alice"]
+    assert {claim.uid for claim in claims_of(second)[LOBBY]} == {"alice", "bob"}
+    second.give(Announced(LOBBY, "e2", 0, 2))
+    await world.quiet()
+    world.resync.came_in(LOBBY, OTHER, "e2")  # as it should be
+    await world.quiet()
+    world.resync.came_in(LOBBY, OTHER, EPOCH)  # from its earlier life
+    assert claims_of(await world.asked("channel.announce"))
+
+
+async def test_without_an_owner_there_is_nobody_to_tell(world: World) -> None:
+    world.stage.enter("alice")
+    world.ring = Ring(2, [])
+    world.resync.came_in(LOBBY, OWNER, EPOCH)
+    await world.quiet()
+
+
+# Losses
+
+
+def lost(owner: str, channel: str, uid: str, session: int) -> tuple[str, str, Any]:
+    return owner, "channel.lost", (channel, uid, (*ME, session))
+
+
+async def test_a_loss_is_told(world: World) -> None:
+    alice = world.stage.enter("alice")
+    world.stage.close(alice)
+    assert world.casts == [lost(OWNER, LOBBY, "alice", alice.id)]
+
+
+async def test_a_loss_is_told_to_the_next_owner_too(world: World) -> None:
+    world.ring = Ring(1, [OWNER, OTHER])
+    room = next(f"r{n}" for n in range(100) if world.ring.owner(f"r{n}") == OTHER)
+    alice = world.stage.enter("alice", channel=room)
+    world.stage.close(alice)
+    assert sorted(world.casts) == [
+        lost(OWNER, room, "alice", alice.id),
+        lost(OTHER, room, "alice", alice.id),
+    ]
+
+
+async def test_a_loss_while_the_link_is_down_is_told_after_the_next_announce(world: World) -> None:
+    alice, bob = world.stage.enter("alice"), world.stage.enter("bob")
+    world.reachable = False
+    world.stage.close(alice)
+    assert world.casts == []
+    world.reachable = True
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    assert [claim.session for claim in claims_of(asked)[LOBBY]] == [bob.id]
+    assert world.casts == []
+    asked.give()
+    await eventually(lambda: world.casts == [lost(OWNER, LOBBY, "alice", alice.id)])
+    world.resync.announce(OWNER)
+    (await world.asked("channel.announce")).give()
+    await world.quiet()
+    assert len(world.casts) == 1
+
+
+async def test_who_goes_while_being_claimed_is_taken_back(world: World) -> None:
+    alice, bob, carol = (world.stage.enter(name) for name in ("alice", "bob", "carol"))
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    world.stage.close(alice)
+    world.stage.hub.leave(bob, LOBBY)
+    world.casts.clear()  # these may have come before the claims, which bring the members back
+    asked.give()
+    await eventually(
+        lambda: (
+            world.casts
+            == [lost(OWNER, LOBBY, "alice", alice.id), lost(OWNER, LOBBY, "bob", bob.id)]
+        )
+    )
+    assert carol.memberships
+
+
+async def test_losses_that_cannot_be_told_are_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.frontend.resync._UNTOLD_LIMIT", 2)
+    world.reachable = False
+    for _ in range(3):
+        world.stage.close(world.stage.enter("alice"))
+    assert world.resync.counters["losses_dropped"] == 1
+    world.resync.forget(OWNER)
+    world.reachable = True
+    world.resync.announce(OWNER)
+    (await world.asked("channel.announce")).give()
+    await world.quiet()
+    assert world.casts == []
+
+
+# Fetches
+
+
+async def test_a_gap_is_filled_page_by_page(world: World) -> None:
+    alice = world.stage.enter("alice")
+    world.stage.publish(5, "five")
+    world.stage.publish(6, "six")
+    first = await world.asked("channel.repair")
+    assert (first.server, first.args) == (OWNER, (LOBBY, 0))
+    first.page(6, 1, "one", "two")
+    second = await world.asked("channel.repair")
+    assert second.args == (LOBBY, 2)
+    second.page(6, 3, "three", "four")
+    await eventually(lambda: len(heard(alice)) == 6)
+    assert heard(alice) == ["one", "two", "three", "four", "five", "six"]
+    assert world.resync.counters["repaired"] == 4
+    await world.quiet()
+    assert not world.stage.lobby.fetching
+
+
+async def test_a_fetch_is_repeated_until_it_is_answered(world: World) -> None:
+    alice = world.stage.enter("alice")
+    world.stage.publish(2, "two")
+    (await world.asked("channel.repair")).fail()
+    (await world.asked("channel.repair")).give("nonsense")
+    (await world.asked("channel.repair")).page(0, 1)  # the owner has not got there yet
+    (await world.asked("channel.repair")).page(2, 1, "one", "two")
+    await eventually(lambda: heard(alice) == ["one", "two"])
+    await world.quiet()
+
+
+async def test_a_fetch_finds_a_new_epoch(world: World) -> None:
+    alice = world.stage.enter("alice", 3)
+    world.stage.publish(5, "five")
+    (await world.asked("channel.repair")).page(2, 1, "uno", "due", epoch="e2")
+    asked = await world.asked("channel.repair")
+    assert asked.args == (LOBBY, 0)
+    asked.page(2, 1, "uno", "due", epoch="e2")
+    await eventually(lambda: heard(alice) == ["uno", "due"])
+
+
+async def test_what_was_fetched_of_an_earlier_owner_is_not_used(world: World) -> None:
+    alice = world.stage.enter("alice", 3)
+    world.stage.publish(5, "five")
+    fetch = await world.asked("channel.repair")
+    world.ring = Ring(2, [OTHER])
+    world.resync.announce(OTHER)
+    announce = await world.asked("channel.announce")
+    fetch.page(0, 1, epoch="e0")
+    await world.quiet()
+    assert world.stage.lobby.follower.position is None
+    announce.give(Announced(LOBBY, "e2", 0, 1))
+    world.stage.publish(1, "uno", epoch="e2")
+    await eventually(lambda: heard(alice) == ["uno"])
+
+
+async def test_nothing_is_fetched_for_a_channel_that_was_left(world: World) -> None:
+    alice = world.stage.enter("alice")
+    world.stage.publish(2, "two")
+    asked = await world.asked("channel.repair")
+    world.stage.hub.leave(alice, LOBBY)
+    world.stage.join("alice", session=alice)  # the same name, another stay
+    asked.fail()
+    await world.quiet()
+    assert heard(alice) == []
+
+
+async def test_after_close_nothing_begins(world: World) -> None:
+    world.stage.enter("alice")
+    world.stage.publish(2, "two")
+    world.resync.announce(OWNER)
+    asked = [await world.asked("channel.repair"), await world.asked("channel.announce")]
+    await world.resync.close()
+    await world.resync.close()
+    assert all(call.answer.cancelled() for call in asked)
+    world.resync.announce(OWNER)
+    world.stage.publish(4, "four")
+    await world.quiet()

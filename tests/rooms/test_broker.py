@@ -1,0 +1,346 @@
+"""Batches, refusals, and journals that fail in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.logs import ExpectedLogs
+from tests.support.timing import eventually
+from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.rooms.broker import Broker, Stream
+from zchat.rooms.stores.base import Append, History, Outcome, Refused
+from zchat.rooms.stores.memory import MemoryStore
+from zchat.rooms.stream import Draft, Publication, StreamPosition
+
+FAILS, FAILS_AFTER, REFUSES = "fails", "fails after it wrote", "refuses"
+
+
+class Store:
+    """A journal in memory that can be told to fail, once per word in `plan`."""
+
+    def __init__(self) -> None:
+        epochs = itertools.count(1)
+        self.memory = MemoryStore(lambda: f"e{next(epochs)}", 10_000)
+        self.plan: list[str] = []
+        self.unreadable = False
+        self.batches: list[list[Append]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: Exception = OSError("disk on fire at /var/lib/secret")
+
+    async def open(self, channel: str) -> StreamPosition:
+        if self.unreadable:
+            raise self.error
+        return await self.memory.open(channel)
+
+    async def read(self, channel: str, after: int, limit: int) -> History:
+        if self.unreadable:
+            raise self.error
+        return await self.memory.read(channel, after, limit)
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Outcome]:
+        self.batches.append(list(appends))
+        await self.gate.wait()
+        fault = self.plan.pop(0) if self.plan else ""
+        if fault == FAILS:
+            raise self.error
+        if fault == REFUSES:
+            return [Refused(await self.memory.open(append.channel)) for append in appends]
+        outcomes = await self.memory.append(appends)
+        if fault == FAILS_AFTER:
+            raise self.error
+        return outcomes
+
+    def let_go(self, channel: str, *, moved: bool) -> None:
+        self.memory.let_go(channel, moved=moved)
+
+    async def close(self) -> None:
+        await self.memory.close()
+
+
+class Bench:
+    """A broker with its store, and what it published."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.store = Store()
+        self.published: list[tuple[str, str, int, bytes]] = []
+        self.broker = Broker(self.store, self.publish, lambda: 1234, **limits)
+
+    def publish(self, channel: str, epoch: str, publications: Sequence[Publication]) -> None:
+        self.published += [(channel, epoch, p.offset, p.body) for p in publications]
+
+    async def stream(self, channel: str = "room") -> Stream:
+        return Stream(channel, await self.store.memory.open(channel))
+
+    def offer(self, stream: Stream, number: int) -> asyncio.Future[StreamPosition]:
+        return self.broker.offer(stream, draft(number))
+
+
+def draft(number: int) -> Draft:
+    return Draft("onChat", b'{"n":%d}' % number)
+
+
+async def outcomes(futures: Sequence[asyncio.Future[StreamPosition]]) -> list[Any]:
+    """Offsets, or the classes of errors."""
+    results = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 5)
+    return [r.offset if isinstance(r, StreamPosition) else type(r) for r in results]
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_what_gathers_in_a_turn_is_one_batch(bench: Bench) -> None:
+    stream = await bench.stream()
+    assert await outcomes([bench.offer(stream, n) for n in range(3)]) == [1, 2, 3]
+    assert len(bench.store.batches) == 1
+    assert bench.published == [("room", "e1", n + 1, b'{"n":%d}' % n) for n in range(3)]
+    assert bench.broker.published == 3
+    assert stream.position == StreamPosition("e1", 3)
+    assert not stream.busy
+    (append,) = bench.store.batches[0]
+    assert {p.ts for p in append.publications} == {1234}
+
+
+async def test_it_is_published_before_its_sender_knows(bench: Bench) -> None:
+    future = bench.offer(await bench.stream(), 0)
+    future.add_done_callback(lambda _: bench.published.append(("done", "", 0, b"")))
+    await future
+    await asyncio.sleep(0)
+    assert [entry[0] for entry in bench.published] == ["room", "done"]
+
+
+async def test_one_batch_per_channel_is_under_way_and_others_gather() -> None:
+    bench = Bench(batch_limit=2)
+    stream = await bench.stream()
+    bench.store.gate.clear()
+    first = bench.offer(stream, 0)
+    await eventually(lambda: bench.store.batches)
+    later = [bench.offer(stream, n) for n in range(1, 6)]
+    bench.store.gate.set()
+    assert await outcomes([first, *later]) == [1, 2, 3, 4, 5, 6]
+    assert [len(batch[0].publications) for batch in bench.store.batches] == [1, 2, 2, 1]
+
+
+async def test_channels_share_a_round(bench: Bench) -> None:
+    streams = [await bench.stream(name) for name in ("a", "b", "c")]
+    futures = [bench.offer(stream, n) for n, stream in enumerate(streams)]
+    assert await outcomes(futures) == [1, 1, 1]
+    assert [a.channel for a in bench.store.batches[0]] == ["a", "b", "c"]
+
+
+async def test_when_full_drafts_are_refused_and_counted() -> None:
+    bench = Bench(queue_limit=2)
+    stream = await bench.stream()
+    futures = [bench.offer(stream, n) for n in range(2)]
+    with pytest.raises(Unavailable, match="room"):
+        bench.offer(stream, 2)
+    assert bench.broker.refused == 1
+    assert await outcomes(futures) == [1, 2]
+
+
+async def test_who_gave_up_while_waiting_is_not_written(bench: Bench) -> None:
+    stream = await bench.stream()
+    futures = [bench.offer(stream, n) for n in range(3)]
+    futures[1].cancel()
+    assert (await outcomes([futures[0], futures[2]])) == [1, 2]
+    assert [body for *_, body in bench.published] == [b'{"n":0}', b'{"n":2}']
+
+
+async def test_when_all_gave_up_nothing_is_written(bench: Bench) -> None:
+    stream = await bench.stream()
+    bench.offer(stream, 0).cancel()
+    await bench.broker.close()
+    assert bench.store.batches == []
+    assert await outcomes([bench.offer(stream, 1)]) == [1]
+
+
+async def test_who_gives_up_while_it_is_written_is_written(bench: Bench) -> None:
+    stream = await bench.stream()
+    bench.store.gate.clear()
+    future = bench.offer(stream, 0)
+    await eventually(lambda: bench.store.batches)
+    future.cancel()
+    bench.store.gate.set()
+    assert await outcomes([bench.offer(stream, 1)]) == [2]
+
+
+async def test_a_refused_batch_is_numbered_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs("zchat.cluster", "refused")
+    stream = await bench.stream()
+    await bench.store.memory.append([Append("room", "e1", [draft(9).at(1, 0), draft(9).at(2, 0)])])
+    assert await outcomes([bench.offer(stream, n) for n in range(2)]) == [3, 4]
+    assert [offset for _, _, offset, _ in bench.published] == [3, 4]
+
+
+async def test_refused_again_and_again_is_given_up(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.cluster", "refused")
+    stream = await bench.stream()
+    bench.store.plan = [REFUSES] * 3
+    assert await outcomes([bench.offer(stream, n) for n in range(2)]) == [Unavailable] * 2
+    assert bench.store.plan == []
+    assert await outcomes([bench.offer(stream, 2)]) == [1]
+    bench.store.plan = [REFUSES] * 2
+    assert await outcomes([bench.offer(stream, 3)]) == [2]
+
+
+async def test_a_failure_before_anything_was_written(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.cluster", "append of 2 batches failed")
+    stream, other = await bench.stream(), await bench.stream("other")
+    bench.store.plan = [FAILS]
+    futures = [bench.offer(stream, 0), bench.offer(other, 0)]
+    assert await outcomes(futures) == [Unavailable] * 2
+    error = futures[0].exception()
+    assert isinstance(error, RequestError)
+    assert "secret" not in error.message
+    assert bench.published == []
+    assert await outcomes([bench.offer(stream, 1), bench.offer(other, 1)]) == [1, 1]
+
+
+async def test_a_failure_that_the_client_may_know_of(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.cluster", "failed")
+    bench.store.plan, bench.store.error = [FAILS], RequestError("disk full", code=507)
+    with pytest.raises(RequestError, match="disk full"):
+        await bench.offer(await bench.stream(), 0)
+
+
+async def test_a_failure_after_all_was_written(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs("zchat.cluster", "failed")
+    stream = await bench.stream()
+    bench.store.plan = [FAILS_AFTER]
+    assert await outcomes([bench.offer(stream, n) for n in range(2)]) == [1, 2]
+    assert [offset for _, _, offset, _ in bench.published] == [1, 2]
+    assert await outcomes([bench.offer(stream, 2)]) == [3]
+
+
+async def test_a_failure_while_another_writes(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs("zchat.cluster", "failed")
+    stream = await bench.stream()
+    bench.store.plan = [FAILS]
+    await bench.store.memory.append([Append("room", "e1", [draft(9).at(1, 0)])])
+    assert await outcomes([bench.offer(stream, 0)]) == [TimedOut]
+    assert await outcomes([bench.offer(stream, 1)]) == [2]
+
+
+async def test_a_journal_that_cannot_even_be_read(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    for text in ("append of 2 batches failed", "cannot be read", "cannot be opened"):
+        expected_logs("zchat.cluster", text)
+    stream, other = await bench.stream(), await bench.stream("other")
+    bench.store.plan, bench.store.unreadable = [FAILS_AFTER], True
+    assert await outcomes([bench.offer(stream, 0), bench.offer(other, 0)]) == [TimedOut] * 2
+    assert await outcomes([bench.offer(stream, 1)]) == [Unavailable]
+    assert len(bench.store.batches) == 1, "nothing is written before the tail is known"
+    bench.store.unreadable = False
+    assert await outcomes([bench.offer(stream, 2), bench.offer(other, 2)]) == [2, 2]
+
+
+async def test_a_publish_that_fails_costs_nobody_else(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.cluster", "publishing")
+
+    def broken(channel: str, epoch: str, publications: Sequence[Publication]) -> None:
+        if channel == "bad":
+            raise ValueError("too large")
+
+    bench.broker = Broker(bench.store, broken, lambda: 0)
+    bad, good = await bench.stream("bad"), await bench.stream("good")
+    assert await outcomes([bench.offer(bad, 0), bench.offer(good, 0)]) == [1, 1]
+    assert await outcomes([bench.offer(bad, 1)]) == [2]
+
+
+async def test_a_closed_stream_writes_nothing_more(bench: Bench) -> None:
+    stream = await bench.stream()
+    future = bench.offer(stream, 0)
+    stream.close(RequestError("moved", code=307))
+    assert await outcomes([future]) == [RequestError]
+    with pytest.raises(RequestError, match="moved"):
+        bench.offer(stream, 1)
+    await bench.broker.close()
+    assert bench.store.batches == []
+
+
+@pytest.mark.parametrize(("fault", "result"), [("", 1), (REFUSES, RequestError)])
+async def test_what_is_under_way_when_a_stream_closes_gets_its_outcome(
+    bench: Bench, expected_logs: ExpectedLogs, fault: str, result: object
+) -> None:
+    if fault:
+        expected_logs("zchat.cluster", "refused")
+    stream = await bench.stream()
+    bench.store.gate.clear()
+    bench.store.plan = [fault]
+    under_way = bench.offer(stream, 0)
+    await eventually(lambda: bench.store.batches)
+    waiting = bench.offer(stream, 1)
+    stream.close(RequestError("moved", code=307))
+    assert await outcomes([waiting]) == [RequestError]
+    bench.store.gate.set()
+    assert await outcomes([under_way]) == [result]
+    await bench.broker.close()
+    assert len(bench.published) == (not fault)
+
+
+async def test_closing_waits_for_what_is_under_way(bench: Bench) -> None:
+    stream = await bench.stream()
+    future = bench.offer(stream, 0)
+    await bench.broker.close()
+    assert future.done()
+    await bench.broker.close()
+
+
+FAULTS = st.lists(st.sampled_from(["", FAILS, FAILS_AFTER, REFUSES]), max_size=6)
+
+
+@pytest.mark.usefixtures("caplog")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FAULTS, st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=12))
+def test_whatever_happens_the_journal_is_what_was_published_and_acknowledged(
+    plan: list[str], drafts: list[tuple[str, bool]]
+) -> None:
+    """One numbering without holes; acknowledged means journalled; refused means not."""
+
+    async def go() -> None:
+        bench = Bench(batch_limit=3)
+        bench.store.plan = list(plan)
+        streams = {name: await bench.stream(name) for name in "ab"}
+        futures: dict[int, asyncio.Future[StreamPosition]] = {}
+        for number, (name, pause) in enumerate(drafts):
+            futures[number] = bench.offer(streams[name], number)
+            if pause:
+                await asyncio.sleep(0)
+        await outcomes(list(futures.values()))
+        await bench.broker.close()
+        for name, stream in streams.items():
+            history = await bench.store.memory.read(name, 0, 100)
+            assert [p.offset for p in history.publications] == list(
+                range(1, len(history.publications) + 1)
+            )
+            journalled = {p.body: p.offset for p in history.publications}
+            assert [(o, b) for c, _, o, b in bench.published if c == name] == [
+                (p.offset, p.body) for p in history.publications
+            ]
+            for number, future in futures.items():
+                if drafts[number][0] == name:
+                    error, body = future.exception(), draft(number).body
+                    expected = None if error else future.result().offset
+                    assert journalled.get(body) == expected
+            assert stream.position == history.tail
+            assert not stream.busy
+
+    asyncio.run(go())

@@ -1,0 +1,110 @@
+"""What an owner keeps of a channel and says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.logs import ExpectedLogs
+from zchat.protocol import message, package
+from zchat.protocol.dictionary import RouteDictionary
+from zchat.rooms.broker import Stream
+from zchat.rooms.channel import Channel, Framer, PresencePushes
+from zchat.rooms.presence import Change, Presence, SessionRef
+from zchat.rooms.stream import (
+    Draft,
+    PresenceChange,
+    Published,
+    StreamPosition,
+    decode_frame,
+)
+
+NO_CODES = RouteDictionary((), ())
+REF = SessionRef("connector-1", "life", 1)
+
+
+@pytest.fixture
+def channel() -> Channel:
+    return Channel(Stream("room", StreamPosition("e", 0)), Presence(1.0))
+
+
+def test_a_channel_with_nobody_and_nothing_in_it_is_idle(channel: Channel) -> None:
+    assert (channel.name, channel.idle) == ("room", True)
+
+
+def test_a_member_keeps_it_lost_ones_too(channel: Channel) -> None:
+    idle = []
+    for step in (
+        lambda: channel.presence.join("alice", REF, since=0),
+        lambda: channel.presence.lose("alice", REF, 0),
+        lambda: list(channel.presence.expire(1)),
+    ):
+        step()
+        idle.append(channel.idle)
+    assert idle == [False, False, True]
+
+
+async def test_a_draft_keeps_it(channel: Channel) -> None:
+    ticket = (Draft("r", b"{}"), asyncio.get_running_loop().create_future())
+    channel.stream.waiting.append(ticket)
+    states = [channel.idle]
+    append = channel.stream.take(1, 0)
+    states.append(channel.idle)
+    assert append is not None
+    channel.stream.stored(append)
+    assert [*states, channel.idle] == [False, False, True]
+
+
+def told(pushes: PresencePushes, change: Change) -> tuple[PresenceChange, Any]:
+    """The frame and what its package says."""
+    frame = decode_frame(Framer(pushes, NO_CODES).presence("e", change))
+    assert isinstance(frame, PresenceChange)
+    if not frame.package:
+        return frame, None
+    push = message.decode(package.decode(frame.package)[0].body, NO_CODES)
+    return frame, (push.route, json.loads(push.body))
+
+
+def test_comings_and_goings_have_routes_of_their_own() -> None:
+    pushes = PresencePushes("onJoin", "onLeave")
+    frame, push = told(pushes, Change("alice", True, 7))
+    assert (frame.epoch, frame.version, frame.uid, frame.joined) == ("e", 7, "alice", True)
+    assert push == ("onJoin", {"uid": "alice"})
+    assert told(pushes, Change("alice", False, 8))[1] == ("onLeave", {"uid": "alice"})
+
+
+def test_the_application_says_what_the_push_holds() -> None:
+    pushes = PresencePushes("onJoin", "", lambda uid, route: {"user": uid, "route": route})
+    assert told(pushes, Change("b", True, 1))[1] == ("onJoin", {"user": "b", "route": "onJoin"})
+
+
+def test_without_a_route_the_version_is_told_all_the_same() -> None:
+    frame, push = told(PresencePushes(joined="onJoin"), Change("alice", False, 8))
+    assert (frame.version, push) == (8, None)
+
+
+@pytest.mark.parametrize(
+    "pushes",
+    [
+        PresencePushes("onJoin", body=lambda uid, route: {"oops": 1 / 0}),
+        PresencePushes("onJoin", body=lambda uid, route: {"oops": object()}),
+        PresencePushes("x" * 256),
+    ],
+)
+def test_a_push_that_fails_is_logged_and_the_change_stands(
+    pushes: PresencePushes, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.app", "no presence push of alice")
+    frame, push = told(pushes, Change("alice", True, 1))
+    assert (frame.version, push) == (1, None)
+
+
+def test_a_batch_is_one_frame() -> None:
+    framer = Framer(PresencePushes(), NO_CODES)
+    batch = [Draft("onChat", b"{}").at(offset, 0) for offset in (4, 5)]
+    frame = decode_frame(framer.published("e", batch))
+    assert isinstance(frame, Published)
+    assert (frame.epoch, frame.first, len(frame.items)) == ("e", 4, 2)

@@ -1,0 +1,1 @@
+"""The application that the recorded conversations were held with, written for zchat."""

@@ -1,0 +1,3 @@
+"""Routes connector.h.*."""
+
+from tests.support.probe.answers import H as H

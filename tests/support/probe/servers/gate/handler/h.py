@@ -1,0 +1,3 @@
+"""Routes gate.h.*."""
+
+from tests.support.probe.answers import H as H

@@ -1,0 +1,3 @@
+"""Routes plain.h.*."""
+
+from tests.support.probe.answers import H as H

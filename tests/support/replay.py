@@ -1,0 +1,361 @@
+"""Recorded conversations, replayed from the client's side and compared as decoded values.
+
+    conversation = Conversation(frames, overrides, port_of=..., dictionary=...)
+    await conversation.replay()
+
+What the client sent goes out byte by byte. Before each of its frames, and at the end, everything
+that the recorded servers had sent by then must have come; nothing else may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.frontend.wire import Peer, masked, request
+from tests.protocol.vectors import Case
+from tests.support.timing import eventually
+from zchat.frontend.frames import BINARY, CLOSE, TEXT, close_frame
+from zchat.protocol import body, message, package
+from zchat.protocol.dictionary import EMPTY, RouteDictionary
+
+Value = tuple[Any, ...]
+"""A package's name, then what it says; or `CLOSED`."""
+
+CLOSED: Value = ("closed",)
+HEARTBEAT: Value = ("heartbeat",)
+FENCE = 2**40
+"""Id of the request that ends each connection: what came for it came after all else."""
+
+RECORDED_VERSION = b"DCY7Awb2HtzvATDMK/IHyQ=="
+"""The dictionary's version in the recording. The live server's takes its place: versions vary."""
+
+DROPPED = {
+    "__route__": "12.2: zchat writes nothing into an application's bodies",
+    "protos": "6.2: protobuf comes with the toolkit",
+    "useProto": "6.2: protobuf comes with the toolkit",
+    "dictVersion": "6.3: versions vary",
+}
+"""Keys of recorded values that ours need not have, and why."""
+
+CHAT_FIELDS = {1: "msg", 2: "from", 3: "target"}
+"""The recorded proto of onChat: three strings."""
+
+
+def handshake(answer: dict[str, Any]) -> Value:
+    return ("handshake", answer)
+
+
+def response(message_id: int, answer: Any) -> Value:
+    return ("response", message_id, answer)
+
+
+def push(route: str, said: Any) -> Value:
+    return ("push", route, said)
+
+
+@dataclass(frozen=True, eq=False)
+class Override:
+    """Where zchat does something else than the recorded server, on purpose.
+
+    Args:
+        scenario: the name of the conversation, or how it begins.
+        recorded: what the recorded server sent, or did; or what the client sent and the recorded
+            server did not answer. As the recording's `text` or `event` begins.
+        ours: what zchat sends instead, or as an answer.
+        why: with the place in the description of the wire.
+        conn: on this connection only.
+    """
+
+    scenario: str
+    recorded: str
+    ours: tuple[Value, ...]
+    why: str
+    conn: str = ""
+
+    def meets(self, scenario: str, frame: Case) -> bool:
+        """Whether this is about that frame."""
+        return (
+            scenario.startswith(self.scenario)
+            and told(frame).startswith(self.recorded)
+            and self.conn in ("", frame["conn"])
+        )
+
+
+async def upgraded(port: int) -> Peer:
+    """A WebSocket connection to a server of 127.0.0.1."""
+    peer = Peer()
+    await asyncio.get_running_loop().sock_connect(peer.sock, ("127.0.0.1", port))
+    await peer.send(request(Host="127.0.0.1"))
+    status, _, _ = await peer.response()
+    assert status == 101
+    return peer
+
+
+def told(frame: Case) -> str:
+    """The recording's own words for a frame."""
+    words: str = frame.get("event") or frame.get("text", "")
+    return words
+
+
+def values(data: bytes) -> list[Value]:
+    """The packages of one message from a server, decoded."""
+    return [_value(item) for item in package.decode(data)]
+
+
+def _value(item: package.Package) -> Value:
+    if item.type is package.HEARTBEAT:
+        return HEARTBEAT
+    if item.type is not package.DATA:
+        return (item.type.name.lower(), body.loads(item.body))
+    received = message.decode(item.body, EMPTY)
+    if received.type is message.MessageType.RESPONSE:
+        return response(received.id, body.loads(received.body))
+    assert received.type is message.MessageType.PUSH
+    return push(received.route, _said(received.body))
+
+
+def _said(data: bytes) -> Any:
+    """The body of a push; where the recording has protobuf, as JSON with the same fields."""
+    if data.startswith(b"{"):
+        return body.loads(data)
+    fields, position = {}, 0
+    while position < len(data):
+        key, size = data[position], data[position + 1]
+        end = position + 2 + size
+        fields[CHAT_FIELDS[key >> 3]] = data[position + 2 : end].decode()
+        position = end
+    return fields
+
+
+def recorded_values(frame: Case) -> list[Value]:
+    """What a recorded server sent in one frame."""
+    if frame["text"].startswith("handshake "):  # of long ones the recording has no bytes
+        return [handshake(json.loads(frame["text"].removeprefix("handshake ")))]
+    return values(bytes.fromhex(frame["hex"]))
+
+
+def fits(recorded: Any, ours: Any, free: dict[str, Callable[[Any], bool]]) -> bool:
+    """Whether `ours` says what `recorded` says; it may say more.
+
+    Args:
+        free: values that vary, by key: what is asked of them instead.
+    """
+    if isinstance(recorded, dict):
+        return isinstance(ours, dict) and all(
+            key in DROPPED or (key in ours and _fits(key, value, ours[key], free))
+            for key, value in recorded.items()
+        )
+    if isinstance(recorded, list | tuple):
+        return (
+            type(recorded) is type(ours)
+            and len(recorded) == len(ours)
+            and all(fits(one, other, free) for one, other in zip(recorded, ours, strict=True))
+        )
+    return type(recorded) is type(ours) and bool(recorded == ours)
+
+
+def _fits(key: str, recorded: Any, ours: Any, free: dict[str, Callable[[Any], bool]]) -> bool:
+    return free[key](ours) if key in free else fits(recorded, ours, free)
+
+
+@dataclass
+class _Heard:
+    """Pushes have an order of their own: none is promised between them and responses."""
+
+    pushes: list[Value] = field(default_factory=list)
+    others: list[Value] = field(default_factory=list)
+
+    def take(self, found: Iterable[Value]) -> None:
+        for value in found:
+            (self.pushes if value[0] == "push" else self.others).append(value)
+
+    def covers(self, other: _Heard) -> bool:
+        return len(self.pushes) >= len(other.pushes) and len(self.others) >= len(other.others)
+
+
+class Client:
+    """One connection: what was expected on it and what came."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.expected = _Heard()
+        self.heard = _Heard()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                opcode, payload = await self.peer.frame()
+            except (EOFError, ConnectionError):
+                opcode, payload = CLOSE, b""
+            if opcode == CLOSE:
+                self.heard.take([CLOSED])
+                return
+            assert opcode == BINARY
+            self.heard.take(values(payload))
+
+    @property
+    def is_open(self) -> bool:
+        return CLOSED not in self.expected.others
+
+    async def settle(self) -> None:
+        """Wait for all that is expected by now."""
+        try:
+            await eventually(lambda: self.heard.covers(self.expected))
+        except AssertionError:
+            raise AssertionError(f"expected {self.expected}, heard {self.heard}") from None
+
+    async def fence(self, route: str) -> None:
+        """Wait until what the server has to say has come."""
+        data = message.encode_request(FENCE, route, b"{}", EMPTY)
+        await self.peer.send(masked(package.encode(package.DATA, data)))
+        await eventually(
+            lambda: any(value[:2] == ("response", FENCE) for value in self.heard.others)
+        )
+        self.heard.others = [value for value in self.heard.others if value[1:2] != (FENCE,)]
+
+    async def close(self) -> None:
+        """Leave as a browser does."""
+        if not self._reader.done():
+            self._reader.cancel()
+            await asyncio.wait({self._reader})
+            await self.peer.send(masked(close_frame(1000)[2:], CLOSE))
+        self.peer.close()
+        if not self._reader.cancelled():
+            self._reader.result()
+
+
+class Conversation:
+    """A recorded conversation.
+
+    Args:
+        scenario: its name.
+        overrides: of all scenarios.
+        port_of: where a connection of that name goes.
+        dictionary: of the live servers.
+        free: see `fits`.
+        fence: a route that is answered last, whatever the answer.
+        again: a handshake on a connection that had one means a new connection of the same name.
+    """
+
+    def __init__(
+        self,
+        scenario: str,
+        overrides: Iterable[Override],
+        port_of: Callable[[str], int],
+        dictionary: RouteDictionary,
+        free: dict[str, Callable[[Any], bool]],
+        fence: str,
+        again: bool = False,
+    ) -> None:
+        self._scenario = scenario
+        self._overrides = [entry for entry in overrides if scenario.startswith(entry.scenario)]
+        self._port_of = port_of
+        self._dictionary = dictionary
+        self._free = free
+        self._fence = fence
+        self._again = again
+        self._clients: dict[str, list[Client]] = {}
+        self._gone: list[Client] = []
+        self.used: set[Override] = set()
+        """The overrides that were met."""
+
+    async def replay(self, frames: Iterable[Case]) -> None:
+        """Say what the client said; check what came.
+
+        Raises:
+            AssertionError: something did not come, or came and was not recorded.
+        """
+        try:
+            for frame in frames:
+                await self.take(frame)
+            for client in self._open:
+                await self._leave(client)
+            for client in (*self._gone, *self._open):
+                self._compare(client)
+        finally:
+            for client in (*self._gone, *self._open):
+                await client.close()
+
+    async def take(self, frame: Case) -> None:
+        """One frame of either side."""
+        if "note" in frame:
+            return
+        if frame.get("dir") == "client":
+            await self._say(frame)
+        elif frame.get("event") == "closed by client":
+            group = self._clients[frame["conn"]]
+            await self._leave(group[-1])
+            self._gone.append(group.pop())
+        else:
+            self._expect(frame)
+
+    def client(self, name: str) -> Client:
+        """The connection of that name."""
+        return self._clients[name][-1]
+
+    @property
+    def _open(self) -> list[Client]:
+        return [client for group in self._clients.values() for client in group]
+
+    async def settle(self) -> None:
+        """Wait for all that is expected by now, on all connections."""
+        for client in self._open:
+            await client.settle()
+
+    async def _say(self, frame: Case) -> None:
+        await self.settle()
+        group = self._clients.setdefault(frame["conn"], [])
+        if not group or (self._again and frame["text"].startswith("handshake")):
+            group.append(Client(await upgraded(self._port_of(frame["conn"]))))
+        client = group[-1]
+        if not client.is_open:
+            return  # it was closed earlier than in the recording
+        data = bytes.fromhex(frame["hex"])
+        data = data.replace(RECORDED_VERSION, self._dictionary.version.encode())
+        await client.peer.send(masked(data, TEXT if "ws_opcode" in frame else BINARY))
+        client.expected.take(self._override(frame) or ())
+
+    def _expect(self, frame: Case) -> None:
+        expected = self._override(frame)
+        if expected is None:
+            expected = (CLOSED,) if "event" in frame else tuple(recorded_values(frame))
+        self.client(frame["conn"]).expected.take(expected)
+
+    def _override(self, frame: Case) -> tuple[Value, ...] | None:
+        for entry in self._overrides:
+            if entry.meets(self._scenario, frame):
+                self.used.add(entry)
+                return entry.ours
+        return None
+
+    async def _leave(self, client: Client) -> None:
+        await client.settle()
+        if client.is_open:
+            await client.fence(self._fence)
+            client.expected.take([CLOSED])
+            await client.close()
+            client.heard.take([CLOSED])
+
+    def _compare(self, client: Client) -> None:
+        for expected, heard in (
+            (client.expected.others, client.heard.others),
+            (client.expected.pushes, client.heard.pushes),
+        ):
+            for recorded, ours in zip(expected, heard, strict=False):
+                assert fits(recorded, ours, self._free), (recorded, ours)
+                if recorded[0] == "handshake":
+                    self._compare_dictionaries(recorded[1].get("sys", {}), ours[1].get("sys", {}))
+            assert len(expected) == len(heard), (expected, heard)
+
+    def _compare_dictionaries(self, recorded: dict[str, Any], ours: dict[str, Any]) -> None:
+        """All of it or nothing, as recorded; the table itself is the live one."""
+        wire = self._dictionary.as_wire()
+        assert {key: ours[key] for key in wire if key in ours} in ({}, wire)
+        assert "useProto" not in ours
+        if "useDict" in recorded:
+            assert ("dict" in ours) == ("dict" in recorded)

@@ -1,0 +1,78 @@
+"""Errors as answers, and answers as errors again."""
+
+from __future__ import annotations
+
+import pytest
+
+from zchat.errors import (
+    BadRequest,
+    ClusterError,
+    ConfigError,
+    ProtocolError,
+    RequestError,
+    TimedOut,
+    Unavailable,
+    ZchatError,
+)
+
+
+@pytest.mark.parametrize("kind", [ConfigError, ProtocolError, ClusterError, RequestError])
+def test_all_are_zchats(kind: type[Exception]) -> None:
+    assert issubclass(kind, ZchatError)
+
+
+@pytest.mark.parametrize(
+    ("error", "body"),
+    [
+        (RequestError("no"), {"code": 500, "error": "no"}),
+        (RequestError("no", code=418, tea=True), {"code": 418, "error": "no", "tea": True}),
+        (BadRequest("what?", path="uid"), {"code": 400, "error": "what?", "path": "uid"}),
+        (Unavailable("later"), {"code": 503, "error": "later", "retry": True}),
+        (Unavailable("never", retry=False), {"code": 503, "error": "never", "retry": False}),
+        (Unavailable("no", code=500), {"code": 500, "error": "no", "retry": True}),
+        (TimedOut("late"), {"code": 504, "error": "late"}),
+        (RequestError("no", error=True), {"code": 500, "error": True}),
+    ],
+)
+def test_what_the_client_gets(error: RequestError, body: dict[str, object]) -> None:
+    assert error.body() == body
+    assert str(error) == error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (400, BadRequest),
+        (503, Unavailable),
+        (504, TimedOut),
+        (500, RequestError),
+        (1, RequestError),
+    ],
+)
+def test_another_servers_error_keeps_class_code_and_fields(
+    code: int, kind: type[RequestError]
+) -> None:
+    error = RequestError.of(code, "text", {"path": "x", "self": 1, "message": 2, "code": 3})
+    assert type(error) is kind
+    assert (error.code, error.message, str(error)) == (code, "text", "text")
+    assert error.fields == {"path": "x", "self": 1, "message": 2, "code": 3}
+
+
+def test_an_applications_class_comes_back_whatever_its_constructor_wants() -> None:
+    class Banned(RequestError):
+        code = 4711
+
+        def __init__(self, who: str, until: int) -> None:
+            super().__init__(f"{who} is banned", until=until)
+
+    raised = Banned("eve", 1700)
+    again = RequestError.of(raised.code, raised.message, raised.fields)
+    assert type(again) is Banned
+    assert again.body() == raised.body()
+
+
+def test_the_first_class_of_a_code_stands_for_it() -> None:
+    class MissingField(BadRequest):
+        """Has no code of its own."""
+
+    assert type(RequestError.of(MissingField.code, "x", {})) is BadRequest
