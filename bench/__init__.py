@@ -1,1 +1,1 @@
-"""Measurements: both sides in one run, CPU time and not wall time, ratios and not single figures."""
+"""Measurements: both sides in one run; CPU time, not wall time; ratios, not single figures."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +50,8 @@ class Contender(ABC):
         """The load generator's words for it."""
 
     @abstractmethod
-    def ports(self) -> Sequence[int]:
-        """Where it must listen before it is up."""
+    def is_up(self) -> bool:
+        """Whether it can be loaded."""
 
     def folder(self) -> Path:
         """Where its processes run."""
@@ -65,8 +66,11 @@ class Contender(ABC):
         try:
             for command in self.commands():
                 self._processes.append(self._start(command))
-            for port in self.ports():
-                _wait_for(port)
+            deadline = time.monotonic() + UP_WITHIN
+            while not self.is_up():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{self.name} does not come up")
+                time.sleep(0.05)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -79,6 +83,7 @@ class Contender(ABC):
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def __exit__(
@@ -106,8 +111,8 @@ class Floor(Contender):
     def arguments(self) -> list[str]:
         return ["--proto", "raw", "--target", f"127.0.0.1:{self.port}"]
 
-    def ports(self) -> Sequence[int]:
-        return [self.port]
+    def is_up(self) -> bool:
+        return _listens(self.port)
 
 
 class TornadoLoop(Contender):
@@ -122,8 +127,8 @@ class TornadoLoop(Contender):
     def arguments(self) -> list[str]:
         return ["--proto", "raw", "--target", f"127.0.0.1:{self.port}"]
 
-    def ports(self) -> Sequence[int]:
-        return [self.port]
+    def is_up(self) -> bool:
+        return _listens(self.port)
 
 
 class Zchat(Contender):
@@ -138,17 +143,20 @@ class Zchat(Contender):
 
     def __init__(self, connectors: int = 2, workers: int = 2) -> None:
         super().__init__()
-        self._temporary = tempfile.TemporaryDirectory(prefix="zchat-bench-")
         self._servers = {
             "gate": [_line("gate", 1, 24014)],
             "connector": [_line("connector", n + 1, 24050 + n) for n in range(connectors)],
             "chat": [_line("chat", n + 1, 26050 + n) for n in range(workers)],
             "web": [],
         }
+
+    def __enter__(self) -> Self:
+        self._temporary = tempfile.TemporaryDirectory(prefix="zchat-bench-")
         config = self.folder() / "config"
         config.mkdir()
         (config / "servers.json").write_text(json.dumps({"development": self._servers}))
         (config / "settings.toml").write_text(UNLIMITED)
+        return super().__enter__()
 
     def folder(self) -> Path:
         return Path(self._temporary.name)
@@ -161,11 +169,9 @@ class Zchat(Contender):
         targets = [f"127.0.0.1:{line['clientPort']}" for line in self._servers["connector"]]
         return ["--proto", "pomelo", *(word for target in targets for word in ("--target", target))]
 
-    def ports(self) -> Sequence[int]:
+    def is_up(self) -> bool:
         frontends = self._servers["gate"] + self._servers["connector"]
-        return [line["clientPort"] for line in frontends] + [
-            line["pubPort"] for line in self._servers["chat"]
-        ]
+        return all(_is_healthy(line["clientPort"]) for line in frontends)
 
     def __exit__(
         self,
@@ -184,14 +190,17 @@ def _line(server_type: str, number: int, port: int) -> dict[str, Any]:
     return line if server_type == "chat" else {**line, "clientPort": port + 200}
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + UP_WITHIN
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -1,6 +1,6 @@
 """A chat room as Tornado's documentation has it: `write_message` to each member.
 
-    python -m bench.servers.tornado_chat PORT
+python -m bench.servers.tornado_chat PORT
 """
 
 from __future__ import annotations

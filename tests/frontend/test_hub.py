@@ -214,6 +214,17 @@ async def test_a_joining_member_gets_what_was_fetched(stage: Stage) -> None:
     assert heard(bob) == ["answer 1", "one", "two"]
 
 
+async def test_what_the_owner_has_no_more_keeps_nobody_waiting(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    bob = stage.join("bob")
+    stage.joined(bob, 5)
+    stage.hub.repair(stage.lobby, StreamPosition(EPOCH, 5), Run(6, ()))
+    assert set(stage.lobby.live) == {alice.id, bob.id}
+    stage.publish(6, "six")
+    await turn()
+    assert heard(alice) == heard(bob) == ["six"]
+
+
 async def test_frames_of_another_epoch_are_dropped(stage: Stage) -> None:
     alice = stage.enter("alice")
     stage.publish(1, "stranger", epoch="e0")

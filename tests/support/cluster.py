@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.ports import free_ports
 from tests.support.person import Person
+from tests.support.ports import free_ports
 from tests.support.timing import MS, eventually
 from zchat import Application
 from zchat.chat.app import app as chat

@@ -106,10 +106,14 @@ class Supervised:
         await self.up()
 
     async def up(self) -> None:
-        """Wait until `zchat status` finds every listed server."""
+        """Wait until every listed server is well, and supervisord says that it runs."""
         deadline = asyncio.get_running_loop().time() + START
-        while any(not answer["reachable"] for answer in await self.status()):
+        while not await self._is_up():
             assert asyncio.get_running_loop().time() < deadline, self.logs()
+
+    async def _is_up(self) -> bool:
+        well = all(answer.get("health") == "ok" for answer in await self.status())
+        return well and len(await self.pids()) == sum(map(len, self.lines.values()))
 
     async def status(self) -> list[dict[str, Any]]:
         """What `zchat status --json` says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Final
 
 import zmq
@@ -89,7 +90,9 @@ class Context:
         try:
             socket.bind(address)
         except zmq.ZMQError as error:
-            raise OSError(error.errno, f"cannot bind {address}: {error.strerror}") from error
+            raise OSError(
+                error.errno, f"cannot bind {address}: {os.strerror(error.errno or 0)}"
+            ) from error
         return socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def connect(self, socket: zmq.Socket[bytes], address: str, server_key: bytes | None) -> None:

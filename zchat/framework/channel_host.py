@@ -213,6 +213,11 @@ class ChannelHost:
         """Publications since the start."""
         return self._broker.published
 
+    @property
+    def refused(self) -> int:
+        """Publications refused because their channel's queue was full."""
+        return self._broker.refused
+
     # For frontends
 
     async def announce(

@@ -66,7 +66,11 @@ class OwnerPart:
 
     def status(self) -> dict[str, object]:
         """What `zchat status` shows of this part."""
-        return {"channels": len(self.host.channels), "published": self.host.published}
+        return {
+            "channels": len(self.host.channels),
+            "published": self.host.published,
+            "counters": {**self.host.counters, "publications_refused": self.host.refused},
+        }
 
     async def stop(self) -> None:
         """Finish and let go. Idempotent."""

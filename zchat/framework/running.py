@@ -343,8 +343,25 @@ class Running:
     # For operators
 
     def health(self) -> dict[str, Any]:
-        """What /healthz answers."""
-        return {"status": self._state, "id": self.server.id}
+        """What /healthz answers: `ok` once everything that clients need here is within reach."""
+        health: dict[str, Any] = {"status": self._state, "id": self.server.id}
+        missing = self._missing()
+        if self._state == "ok" and missing:
+            health |= {"status": "waiting", "for": missing}
+        return health
+
+    def _missing(self) -> list[str]:
+        """The server types that this one works with, are listed, and have nobody who answers."""
+        if not self.frontend:
+            return []
+        owning = owners(self.servers.topology, self.app.channel_types)
+        wanted = {*self.app.watched(self.server.type), *(server.type for server in owning)}
+        return sorted(
+            server_type
+            for server_type in wanted
+            if (listed := self.servers.topology.of_type(server_type))
+            and not any(self.node.is_up(server.id) for server in listed)
+        )
 
     async def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this server."""
@@ -358,6 +375,7 @@ class Running:
                 peer.server_id: peer.queued_bytes for peer in self.node.client.peers.values()
             },
             "busy": self.node.busy,
+            "health": self.health()["status"],
             "ring": sorted(self.ring().workers),
         }
         for part in parts:
