@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from zchat.framework.application import Remote as Remote
     from zchat.framework.backend_session import BackendSession as BackendSession
     from zchat.framework.dispatcher import retry as retry
+    from zchat.framework.dispatcher import serial as serial
     from zchat.framework.router import by_channel as by_channel
     from zchat.framework.router import by_session as by_session
     from zchat.rendezvous import choose as choose
     from zchat.rooms.presence import AlreadyMember as AlreadyMember
     from zchat.rooms.presence import SessionRef as SessionRef
+    from zchat.rooms.recovery import Position as Position
 
 _HOMES = {
     "AlreadyMember": "zchat.rooms.presence",
@@ -33,6 +35,7 @@ _HOMES = {
     "BadRequest": "zchat.errors",
     "ConfigError": "zchat.errors",
     "Handler": "zchat.framework.application",
+    "Position": "zchat.rooms.recovery",
     "Remote": "zchat.framework.application",
     "RequestError": "zchat.errors",
     "SessionRef": "zchat.rooms.presence",
@@ -42,6 +45,7 @@ _HOMES = {
     "by_session": "zchat.framework.router",
     "choose": "zchat.rendezvous",
     "retry": "zchat.framework.dispatcher",
+    "serial": "zchat.framework.dispatcher",
 }
 
 __all__ = list(_HOMES)

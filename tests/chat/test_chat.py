@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 async def test_a_message_reaches_everybody_and_its_sender(cluster: Cluster) -> None:
     alice = await cluster.enter("alice", "lobby", connector=0)
     bob = await cluster.enter("bob", "lobby", connector=1)
-    assert await alice.say("hello") == {}
+    assert "offset" in await alice.say("hello")
     for person in (alice, bob):
         push = await person.expect("onChat")
         assert (push["msg"], push["from"], push["target"]) == ("hello", "alice", "*")
@@ -51,12 +53,12 @@ async def test_who_goes_is_told_to_the_others(cluster: Cluster) -> None:
 
 async def test_a_message_to_one_is_for_that_one_alone(cluster: Cluster) -> None:
     alice, bob, carol = await cluster.enter_all(["alice", "bob", "carol"], "lobby")
-    assert await alice.say("secret", "bob") == {}
-    assert await alice.say("for all") == {}
+    assert "offset" in await alice.say("secret", "bob")
+    assert "offset" in await alice.say("for all")
     assert await bob.heard(2) == ["secret", "for all"]
     assert await carol.heard(1) == ["for all"]
     assert await alice.heard(1) == ["for all"]
-    assert await alice.say("to myself", "alice") == {}
+    assert "offset" in await alice.say("to myself", "alice")
     assert await alice.heard(2) == ["for all", "to myself"]
 
 
@@ -82,7 +84,7 @@ async def test_rooms_are_changed_on_the_same_connection(cluster: Cluster) -> Non
     alice = await cluster.enter("alice", here, connector=0)
     bob = await cluster.enter("bob", here, connector=0)
     carol = await cluster.enter("carol", there, connector=1)
-    assert await bob.request(SWITCH, {"rid": there}) == {"users": ["carol", "bob"]}
+    assert (await bob.request(SWITCH, {"rid": there}))["users"] == ["carol", "bob"]
     assert await alice.expect("onLeave") == {"route": "onLeave", "user": "bob"}
     assert await carol.expect("onAdd") == {"route": "onAdd", "user": "bob"}
     await alice.say("only here")
@@ -183,3 +185,127 @@ async def test_many_messages_have_one_order(cluster: Cluster) -> None:
     for person in people:
         own = [text for text in heard[0] if text.startswith(person.name)]
         assert own == [f"{person.name}{number}" for number in range(20)]
+
+
+async def test_the_answer_says_where_the_message_stands(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby")
+    answer = await alice.say("hello")
+    push = await alice.expect("onChat")
+    assert answer == {"epoch": push["epoch"], "offset": push["offset"]}
+
+
+async def test_what_is_sent_again_is_said_once(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby")
+    bob = await cluster.enter("bob", "lobby")
+    again = {"content": "hello", "target": "*", "cid": "a1"}
+    answers = [await alice.request(SEND, again) for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0]["offset"] == 1
+    assert (await bob.request(SEND, again))["offset"] == 2  # another sender's id is another message
+    await alice.say("end")
+    assert await bob.heard(3) == ["hello", "hello", "end"]
+    assert [push["id"] for push in bob.pushes["onChat"][:2]] == ["a1", "a1"]
+
+
+async def test_what_is_sent_again_is_known_after_the_worker_died(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    again = {"content": "hello", "target": "*", "cid": "a1"}
+    first = await alice.request(SEND, again)
+    owner = cluster.owner_of("lobby")
+    await cluster.kill(owner)
+    await cluster.start(owner)
+    assert await alice.request(SEND, again) == first
+    await alice.say("end")
+    assert await alice.heard(2) == ["hello", "end"]
+
+
+async def back(cluster: Cluster, name: str, room: str, since: dict[str, object]) -> dict[str, Any]:
+    """The answer that somebody gets who comes back on a new connection."""
+    person = await cluster.connect(name)
+    return await person.request(ENTER, {"username": name, "rid": room, "since": since})
+
+
+async def test_who_comes_back_gets_what_it_missed(cluster: Cluster) -> None:
+    alice, bob, carol = await cluster.enter_all(["alice", "bob", "carol"], "lobby")
+    await alice.say("seen")
+    await bob.heard(1)
+    seen = bob.pushes["onChat"][0]
+    await bob.close()
+    await alice.expect("onLeave")
+    await alice.say("missed")
+    await alice.say("not for bob", "carol")
+    await carol.say("missed too")
+    answer = await back(cluster, "bob", "lobby", {"epoch": seen["epoch"], "offset": 1})
+    assert [push["msg"] for push in answer["publications"]] == ["missed", "missed too"]
+    assert [push["offset"] for push in answer["publications"]] == [2, 4]
+    assert (answer["recovered"], answer["next"]) == (True, 0)
+    assert answer["position"] == {"epoch": seen["epoch"], "offset": 4}
+    pushed = {key: value for key, value in answer["publications"][0].items() if key != "route"}
+    assert pushed == carol.pushes["onChat"][1]
+
+
+async def test_private_messages_are_recovered_by_both(cluster: Cluster) -> None:
+    alice, bob, carol = await cluster.enter_all(["alice", "bob", "carol"], "lobby")
+    said = await alice.say("psst", "bob")
+    start = {"epoch": said["epoch"], "offset": 0}
+    for person in (alice, bob, carol):
+        await person.close()
+    texts = {}
+    for name in ("alice", "bob", "carol"):
+        answer = await back(cluster, name, "lobby", start)
+        texts[name] = [push["msg"] for push in answer["publications"]]
+    assert texts == {"alice": ["psst"], "bob": ["psst"], "carol": []}
+
+
+@pytest.mark.parametrize(
+    "since", [{"epoch": "other", "offset": 0}, {"offset": 99}, {"offset": -1}], ids=str
+)
+async def test_what_cannot_be_recovered_is_said(cluster: Cluster, since: dict[str, object]) -> None:
+    alice = await cluster.enter("alice", "lobby")
+    said = await alice.say("hello")
+    answer = await back(cluster, "bob", "lobby", {"epoch": said["epoch"], **since})
+    assert (answer["recovered"], answer["publications"]) == (False, [])
+    assert answer["position"] == said
+
+
+async def test_history_is_paged_back(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby")
+    bob = await cluster.enter("bob", "lobby")
+    for number in range(1, 8):
+        await alice.say(str(number), "alice" if number == 6 else "*")
+    ask = {"limit": 3}
+    pages = []
+    while True:
+        page = await bob.request("chat.chatHandler.history", ask)
+        pages.append([push["msg"] for push in page["publications"]])
+        if not page["more"]:
+            break
+        ask = {"limit": 3, "before": page["next"]}
+    assert pages == [["5", "7"], ["2", "3", "4"], ["1"]]
+    forward = await bob.request("chat.chatHandler.history", {"after": 4, "limit": 2})
+    assert [push["msg"] for push in forward["publications"]] == ["5"]
+    assert (forward["more"], forward["next"]) == (True, 6)
+
+
+async def test_entering_many_rooms_at_once_is_entering_the_last(cluster: Cluster) -> None:
+    alice = await cluster.connect("alice")
+    rooms = [f"room{number}" for number in range(10)]
+    asked = [alice.request(ENTER, {"username": "alice", "rid": room}) for room in rooms]
+    assert [answer["users"] for answer in await asyncio.gather(*asked)] == [["alice"]] * 10
+    for room in rooms[:-1]:
+        other = await cluster.enter("other", room)
+        await other.say("hello")
+    last = await cluster.enter("other", rooms[-1])
+    await last.say("you are here")
+    assert await alice.heard(1) == ["you are here"]
+
+
+async def test_a_connection_has_one_name(cluster: Cluster) -> None:
+    person = await cluster.connect("somebody")
+    names = [f"name{number}" for number in range(5)]
+    asked = [person.request(ENTER, {"username": name, "rid": "lobby"}) for name in names]
+    first, *others = await asyncio.gather(*asked)
+    assert first["users"] == ["name0"]
+    assert all(answer["error"] == "you are name0 on this connection" for answer in others)
+    bob = await cluster.connect("bob")
+    assert await bob.enter("lobby") == ["name0", "bob"]

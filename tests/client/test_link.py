@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,6 +12,7 @@ from tests.client.fake_server import (
     FakeServer,
     QuickHandshake,
 )
+from tests.support.timing import eventually
 from zchat.client import link as link_module
 from zchat.client.link import Ending, Link
 from zchat.client.transport import Disconnected
@@ -128,6 +129,92 @@ async def test_several_packages_in_one_message(server: FakeServer) -> None:
         assert await asyncio.gather(*answers) == [[1], [2]]
         assert await owner.pushes.get() == ("onNews", b"{}")
         assert await owner.pushes.get() == ("onOther", b"{}")
+
+
+async def plainly(answer: asyncio.Future[object]) -> object:
+    return await answer
+
+
+async def in_a_task(answer: asyncio.Future[object]) -> object:
+    return await asyncio.create_task(plainly(answer))
+
+
+async def gathered(answer: asyncio.Future[object]) -> object:
+    (body,) = await asyncio.gather(plainly(answer))
+    return body
+
+
+@pytest.mark.parametrize("ask", [plainly, in_a_task, gathered])
+@pytest.mark.parametrize("packets", [1, 4])
+async def test_an_answer_is_seen_before_the_pushes_behind_it(
+    server: FakeServer, ask: Callable[[asyncio.Future[object]], Awaitable[object]], packets: int
+) -> None:
+    async with opened(server) as owner:
+        server.handlers[HUNG] = lambda body: NO_ANSWER
+        order: list[object] = []
+        owner.link._on_push = lambda route, data: order.append(route)
+
+        async def request() -> None:
+            order.append(await ask(owner.link.request(HUNG, {}, 5.0)))
+
+        asking = asyncio.gather(request(), request())
+        await server.until(lambda: len(server.messages) == 2)
+        packages = [
+            message.data_push("onA", b"{}", DICTIONARY),
+            message.data_response(1, b"1"),
+            message.data_push("onB", b"{}", DICTIONARY),
+            message.data_response(2, b"2"),
+            message.data_push("onC", b"{}", DICTIONARY),
+        ]
+        size = -(-len(packages) // packets)
+        for first in range(0, len(packages), size):
+            owner.link._receive(b"".join(packages[first : first + size]))
+        await asking
+        await eventually(lambda: len(order) == 5)
+        assert order == ["onA", 1, "onB", 2, "onC"]
+
+
+async def test_answers_in_a_row_do_not_wait_for_each_other(server: FakeServer) -> None:
+    async with opened(server) as owner:
+        server.handlers[HUNG] = lambda body: NO_ANSWER
+        answers = [owner.link.request(HUNG, {}, 5.0) for _ in range(3)]
+        await server.until(lambda: len(server.messages) == 3)
+        owner.link._receive(b"".join(message.data_response(n, b"{}") for n in (3, 1, 2)))
+        assert all(answer.done() for answer in answers)
+
+
+async def test_what_waits_for_an_awaiter_is_bounded(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "MAX_HELD", 3)
+    async with opened(server) as owner:
+        server.handlers[HUNG] = lambda body: NO_ANSWER
+        answer = owner.link.request(HUNG, {}, 5.0)
+        await server.until(lambda: len(server.messages) == 1)
+        push = message.data_push("onNews", b"{}", DICTIONARY)
+        owner.link._receive(message.data_response(1, b"{}") + 2 * push)
+        assert owner.pushes.empty()
+        owner.link._receive(push)
+        assert (answer.done(), owner.pushes.qsize()) == (True, 3)
+
+
+async def test_what_waits_for_an_awaiter_is_not_lost_with_the_connection(
+    server: FakeServer,
+) -> None:
+    async with opened(server) as owner:
+        server.handlers[HUNG] = lambda body: NO_ANSWER
+        answers = [owner.link.request(HUNG, {}, 5.0) for _ in range(2)]
+        await server.until(lambda: len(server.messages) == 2)
+        owner.link._receive(
+            message.data_response(1, b"1")
+            + message.data_push("onNews", b"{}", DICTIONARY)
+            + message.data_response(2, b"2")
+            + package.encode(package.KICK, b'{"reason":"enough"}')
+        )
+        owner.link._closed(None, "")
+        assert await asyncio.gather(*answers) == [1, 2]
+        assert owner.pushes.qsize() == 1
+        assert await owner.ended == Ending("enough", reconnect=False, kicked=True)
 
 
 async def test_request_without_an_answer_times_out(server: FakeServer) -> None:

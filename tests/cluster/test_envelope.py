@@ -155,7 +155,7 @@ def test_any_bytes(message: bytes) -> None:
         Unavailable("busy"),
         Unavailable("lost", retry=False),
         TimedOut("late"),
-        RequestError("full", code=507, disk="/"),
+        RequestError("full", code=418, disk="/"),
     ],
 )
 def test_a_failure_is_an_error_again(error: RequestError) -> None:

@@ -17,7 +17,15 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from zchat.rooms.stores.base import Append, Outcome, Refused, Store, Stored
+from zchat.rooms.stores.base import (
+    Append,
+    Fenced,
+    Outcome,
+    Refused,
+    RingRow,
+    Store,
+    Stored,
+)
 from zchat.rooms.stream import Publication, StreamPosition
 
 KEPT = 10
@@ -39,9 +47,9 @@ def after(tail: StreamPosition, count: int = 1, text: str = "", channel: str = "
     return Append(channel, tail.epoch, publications(tail.offset + 1, count, text))
 
 
-async def write(store: Store, *appends: Append) -> list[Outcome]:
+async def write(store: Store, *appends: Append, generation: int = 0) -> list[Outcome]:
     """The outcomes, one for each."""
-    outcomes = list(await store.append(appends))
+    outcomes = list(await store.append(generation, appends))
     assert len(outcomes) == len(appends)
     return outcomes
 
@@ -186,6 +194,101 @@ class StoreContract:
         for moved in (True, False):
             store.let_go("never", moved=moved)
         assert (await store.open("never")).offset == 0
+
+    @pytest.mark.parametrize(
+        ("before", "limit", "expected"),
+        [
+            (6, 2, [4, 5]),
+            (99, 2, [4, 5]),
+            (5, 3, [2, 3, 4]),
+            (3, 9, [1, 2]),
+            (2, 1, [1]),
+            (1, 5, []),
+            (0, 5, []),
+            (6, 9, [1, 2, 3, 4, 5]),
+        ],
+    )
+    async def test_pages_backwards(
+        self, store: Store, before: int, limit: int, expected: list[int]
+    ) -> None:
+        tail = await store.open("room")
+        await write(store, after(tail, 2))
+        await write(store, after(StreamPosition(tail.epoch, 2), 3))
+        history = await store.read_back("room", before, limit)
+        assert list(history.publications) == [
+            p for p in (await store.read("room", 0, 9)).publications if p.offset in expected
+        ]
+        assert [p.offset for p in history.publications] == expected
+        assert history.tail == StreamPosition(tail.epoch, 5)
+
+    async def test_nothing_lies_before_what_is_kept(self, store: Store) -> None:
+        append = after(await store.open("room"), KEPT + 3)
+        await write(store, append)
+        history = await store.read_back("room", 6, 9)
+        assert [p.offset for p in history.publications] == [4, 5]
+        assert list((await store.read_back("room", 4, 9)).publications) == []
+        assert list((await store.read_back("room", 99, 99)).publications) == list(
+            append.publications[-KEPT:]
+        )
+
+    async def test_the_ring_begins_empty(self, store: Store) -> None:
+        assert await store.ring() == RingRow(0, frozenset())
+
+    async def test_each_change_of_the_ring_is_the_next_generation(self, store: Store) -> None:
+        for generation, workers in enumerate(({"chat-1"}, {"chat-1", "chat-2"}, {"b.c_d"}, set())):
+            row = RingRow(generation + 1, frozenset(workers))
+            assert await store.change_ring(generation, row.workers) == row
+            assert await store.ring() == row
+
+    async def test_the_ring_is_changed_by_who_knows_it(self, store: Store) -> None:
+        row = await store.change_ring(0, frozenset({"chat-1"}))
+        for generation in (0, 2, 9):
+            assert await store.change_ring(generation, frozenset({"rival"})) == row
+        assert await store.ring() == row
+
+    async def test_a_ring_that_stays_as_it_is_is_no_change(self, store: Store) -> None:
+        row = await store.change_ring(0, frozenset({"chat-1"}))
+        assert await store.change_ring(1, frozenset({"chat-1"})) == row
+        assert await store.ring() == row
+
+    async def test_of_changes_at_the_same_time_one_is_made(self, store: Store) -> None:
+        rivals = [frozenset({f"chat-{number}"}) for number in range(5)]
+        rows = await asyncio.gather(*(store.change_ring(0, rival) for rival in rivals))
+        assert len(set(rows)) == 1
+        assert rows[0].generation == 1
+        assert rows[0].workers in rivals
+        assert await store.ring() == rows[0]
+
+    async def test_who_knows_an_older_ring_writes_nothing(self, store: Store) -> None:
+        tails = {name: await store.open(name) for name in ("a", "b")}
+        await store.change_ring(0, frozenset({"chat-1"}))
+        await store.change_ring(1, frozenset({"chat-1", "chat-2"}))
+        appends = [after(tails[name], 2, channel=name) for name in tails]
+        for generation in (0, 1):
+            assert await write(store, *appends, generation=generation) == [Fenced(2)] * 2
+        for name, tail in tails.items():
+            history = await store.read(name, 0, 9)
+            assert (list(history.publications), history.tail) == ([], tail)
+        assert await write(store, *appends, generation=2) == [Stored()] * 2
+
+    async def test_the_fence_comes_before_the_tail(self, store: Store) -> None:
+        """Who is told of another tail would number on from it, with the right of an old ring."""
+        tail = await store.open("room")
+        await store.change_ring(0, frozenset({"chat-1"}))
+        wrong = after(StreamPosition(tail.epoch, 7))
+        assert await write(store, wrong, generation=0) == [Fenced(1)]
+        assert await write(store, wrong, generation=1) == [Refused(tail)]
+
+    async def test_a_writer_may_know_a_newer_ring(self, store: Store) -> None:
+        """As one does that goes on after the journal was moved away."""
+        assert await write(store, after(await store.open("room")), generation=5) == [Stored()]
+
+    async def test_a_change_of_the_ring_leaves_the_channels_alone(self, store: Store) -> None:
+        append = after(await store.open("room"), 2)
+        await write(store, append)
+        await store.change_ring(0, frozenset({"chat-1"}))
+        assert await store.open("room") == append.end
+        assert len((await store.read("room", 0, 9)).publications) == 2
 
     async def test_closing_twice(self, store: Store) -> None:
         await write(store, after(await store.open("room")))

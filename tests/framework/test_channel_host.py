@@ -21,7 +21,7 @@ from zchat.rooms.channel import Framer, PresencePushes
 from zchat.rooms.presence import AlreadyMember, SessionRef
 from zchat.rooms.ring import Ring
 from zchat.rooms.stores.memory import MemoryStore
-from zchat.rooms.stream import PresenceChange, Published, StreamPosition, decode_frame
+from zchat.rooms.stream import PresenceChange, Published, StreamFrame, StreamPosition, decode_frame
 
 LIVES = {"c1": "life1", "c2": "life2"}
 GRACE = 5.0
@@ -60,13 +60,14 @@ class Owner:
         self.ring = Ring(1, ("chat-1",))
         self.store = SlowStore()
         self.casts: list[tuple[str, str, tuple[Any, ...]]] = []
-        self.frames: list[tuple[str, Published | PresenceChange]] = []
+        self.frames: list[tuple[str, StreamFrame]] = []
         self.connected = dict(LIVES)
         self.silent = False
         arguments: dict[str, Any] = {
             "server_id": "chat-1",
             "incarnation": "me",
             "ring": lambda: self.ring,
+            "learn_ring": self.learn_ring,
             "store": self.store,
             "framer": Framer(PresencePushes("onJoin", "onLeave"), RouteDictionary((), ())),
             "publish": lambda topic, data: self.frames.append((topic, decode_frame(data))),
@@ -78,6 +79,9 @@ class Owner:
         }
         self.host = ChannelHost(**{**arguments, **options})
         self.host.ring_changed([])
+
+    async def learn_ring(self) -> None:
+        raise AssertionError("nobody else changes this ring")
 
     def cast(self, frontend: str, incarnation: str, method: str, args: Sequence[Any]) -> bool:
         if self.connected.get(frontend) != incarnation:
@@ -103,7 +107,7 @@ class Owner:
     async def join(
         self, uid: str, session: SessionRef, name: str = "room", exclusive: bool = True
     ) -> Joined:
-        return await self.host.join(name, uid, session, exclusive, 0)
+        return await self.host.join(name, uid, session, exclusive, None, 0)
 
     def start(self, uid: str, session: SessionRef) -> asyncio.Task[Joined]:
         return asyncio.get_running_loop().create_task(self.join(uid, session))
@@ -139,8 +143,8 @@ async def publish(owner: Owner, name: str = "room") -> StreamPosition:
 
 
 async def test_a_join_is_ordered_admitted_told_and_confirmed_in_that_order(owner: Owner) -> None:
-    joined = await owner.host.join("room", "alice", ref(), True, 42)
-    assert joined == Joined("e1", 0, ["alice"])
+    joined = await owner.host.join("room", "alice", ref(), True, None, 42)
+    assert joined == Joined(StreamPosition("e1", 0), ["alice"])
     version = int(owner.wall * 1000) + 1
     token = owner.tokens[0]
     assert owner.casts == [

@@ -21,7 +21,7 @@ from zchat.rooms.stream import MAX_BODY_BYTES, StreamPosition
 
 REF = SessionRef("c1", "life", 7)
 RESULTS: dict[str, Any] = {
-    "join": Joined("e", 3, ["alice"]),
+    "join": Joined(StreamPosition("e", 3), ["alice"]),
     "leave": None,
     "members": ["alice", "bob"],
     "publish": StreamPosition("e", 4),
@@ -85,14 +85,14 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 
 async def test_the_verbs(bench: Bench) -> None:
-    assert await bench.room.add("alice", REF, exclusive=True) == ["alice"]
+    assert (await bench.room.add("alice", REF, exclusive=True)).members == ["alice"]
     await bench.room.leave("alice", REF)
     assert await bench.room.members() == ["alice", "bob"]
     position = await bench.room.publish("onChat", {"a": 1}, uid="alice", cid="c", to=["bob"])
     assert position == StreamPosition("e", 4)
     assert isinstance(position, StreamPosition)
     expected = [
-        ("join", ("room", "alice", REF, True, 0)),
+        ("join", ("room", "alice", REF, True, None, 0)),
         ("leave", ("room", "alice", REF)),
         ("members", ("room",)),
         ("publish", ("room", "onChat", b'{"a":1}', "alice", "c", ("bob",))),

@@ -55,7 +55,7 @@ async def test_those_of_one_session_in_one_channel_share_their_fate(joins: Joins
 
 async def test_failing_some(joins: Joins) -> None:
     one, two, done = (joins.begin(channel(), "alice", ref(n), True) for n in (1, 2, 1))
-    done.admitted.set_result(Joined("e", 0, []))
+    done.admitted.set_result(Joined(StreamPosition("e", 0), []))
     joins.fail(lambda join: join.ref == ref(1), Unavailable("gone"))
     assert isinstance(one.admitted.exception(), Unavailable)
     assert not two.admitted.done()

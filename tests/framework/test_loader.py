@@ -147,8 +147,28 @@ def test_a_file_without_its_class(tmp_path: Path, package: str, text: str) -> No
 def test_a_file_that_cannot_be_imported_says_why_and_can_be_tried_again(
     tmp_path: Path, package: str
 ) -> None:
-    path = write(tmp_path, "chat/handler/x_handler.py", "import nothing_of_that_name")
-    with pytest.raises(ModuleNotFoundError, match="nothing_of_that_name"):
+    path = write(tmp_path, "chat/handler/x_handler.py", "\nimport nothing_of_that_name")
+    with pytest.raises(ConfigError) as wrong:
         load(tmp_path, package, "handler")
+    reason = "ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    assert str(wrong.value) == f"{path}:2: {reason}"
     path.write_text("class XHandler:\n    async def go_on_and_on(self): ...\n")
     assert routes(load(tmp_path, package, "handler")) == ["chat.xHandler.goOnAndOn"]
+
+
+def test_what_goes_wrong_deeper_down_is_named_where_it_began(tmp_path: Path, package: str) -> None:
+    text = "import json\nTABLE = json.loads('{\\n')\n"
+    path = write(tmp_path, "chat/handler/x_handler.py", text)
+    with pytest.raises(ConfigError) as wrong:
+        load(tmp_path, package, "handler")
+    assert str(wrong.value).startswith(f"{path}:2: JSONDecodeError: ")
+    assert "\n" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("text", ["import", "raise SystemExit"])
+def test_a_syntax_error_and_an_exit_are_let_through(
+    tmp_path: Path, package: str, text: str
+) -> None:
+    write(tmp_path, "chat/handler/x_handler.py", text)
+    with pytest.raises((SyntaxError, SystemExit)):
+        load(tmp_path, package, "handler")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -33,7 +34,7 @@ async def says_until_heard(speaker: Person, text: str, listener: Person) -> None
     """Say something as often as it takes: a worker that starts again has a moment of silence."""
     for _ in range(50):
         answer = await speaker.say(text)
-        if answer == {}:
+        if "offset" in answer:
             await eventually(lambda: text in listener.texts)
             return
         assert answer["code"] == 503, answer
@@ -75,7 +76,7 @@ async def test_requests_wait_for_a_worker_that_starts_again(cluster: Cluster) ->
     await cluster.kill(owner)
     said = alice.client.request("chat.chatHandler.send", {"content": "wait", "target": "*"})
     await cluster.start(owner)
-    assert await said == {}
+    assert "offset" in await said
     assert await alice.heard(1) == ["wait"]
 
 
@@ -299,6 +300,24 @@ async def test_a_component_that_cannot_stop_keeps_nobody_from_it(
     assert running.health()["status"] == "stopping"
 
 
+async def test_health_names_who_is_missing(alone: Cluster) -> None:
+    alone.list_server("chat")
+    connector = await alone.start("connector-server-1")
+
+    def is_now(**told: object) -> bool:
+        return connector.health() == {"id": "connector-server-1", **told}
+
+    assert is_now(status="waiting", **{"for": ["chat"]})
+    await alone.start("chat-server-1")
+    await eventually(lambda: is_now(status="degraded", missing=["chat-server-2"]))
+    await alone.start("chat-server-2")
+    await eventually(lambda: is_now(status="ok"))
+    await alone.stop("chat-server-1")
+    await eventually(lambda: is_now(status="degraded", missing=["chat-server-1"]))
+    for server_id in list(alone.running):
+        await alone.stop(server_id)
+
+
 async def test_a_start_is_one_line_with_ports(
     alone: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,7 +360,7 @@ def keyed(alone: Cluster) -> Cluster:
 async def test_a_cluster_with_keys_talks(keyed: Cluster) -> None:
     async with keyed as cluster:
         alice, bob = await cluster.enter_all(["alice", "bob"], "lobby")
-        assert await alice.say("psst") == {}
+        assert "offset" in await alice.say("psst")
         assert await bob.heard(1) == ["psst"]
 
 
@@ -359,7 +378,7 @@ async def test_a_server_is_added_once_its_key_is_there(
         await cluster.settled()
         room = cluster.rooms_of(added, 1)[0] if server_type == "chat" else "lobby"
         alice = await cluster.enter("alice", room, connector=-1)
-        assert await alice.say("hello") == {}
+        assert "offset" in await alice.say("hello")
         assert caplog.text.count("servers.json cannot be followed") <= 3
 
 
@@ -369,3 +388,63 @@ async def test_without_keys_other_machines_are_not_let_near(tmp_path: Path) -> N
     file.write_text(file.read_text().replace("127.0.0.1", "192.0.2.1"))
     with pytest.raises(ConfigError, match=r"192\.0\.2\.1.* expected CURVE keys \(zchat keys\)"):
         await made(alone, "chat-server-1").start()
+
+
+async def test_lost_frames_are_fetched_the_last_one_too(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    bob = await cluster.enter("bob", "lobby", connector=1)
+    frontend = cluster.running["connector-server-2"].frontend
+    assert frontend is not None
+    take, seen = frontend.hub.on_frame, itertools.count(1)
+
+    def lossy(channel: str, payload: bytes) -> None:
+        if next(seen) % 3:  # every third frame is lost, and so is the last
+            take(channel, payload)
+
+    frontend.hub.on_frame = lossy  # type: ignore[method-assign]
+    for number in range(30):
+        await alice.say(str(number))
+    assert await bob.heard(30) == [str(number) for number in range(30)]
+    assert frontend.resync.counters["repaired"] > 0
+
+
+async def test_a_leave_is_told_by_the_workers_next_life(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    bob = await cluster.enter("bob", "lobby", connector=1)
+    await alice.expect("onAdd")
+    owner = cluster.owner_of("lobby")
+    await cluster.kill(owner)
+    await bob.close()
+    await cluster.start(owner)
+    assert await alice.expect("onLeave", 5000 * MS) == {"route": "onLeave", "user": "bob"}
+
+
+async def test_a_leave_is_told_by_the_rooms_next_owner(tmp_path: Path) -> None:
+    settings = replace(FAST, rooms=replace(FAST.rooms, grace=700 * MS))
+    async with Cluster(tmp_path, settings=settings) as cluster:
+        rooms = [f"room{number}" for number in range(12)]
+        before = {room: cluster.owner_of(room) for room in rooms}
+        stay = {room: await cluster.enter("alice", room, connector=0) for room in rooms}
+        go = [await cluster.enter("bob", room, connector=1) for room in rooms]
+        for person in go:
+            await person.close()
+        await cluster.start(cluster.list_server("chat"))
+        await cluster.settled()
+        assert any(cluster.owner_of(room) != before[room] for room in rooms)
+        for person in stay.values():
+            assert (await person.expect("onLeave", 5000 * MS))["user"] == "bob"
+
+
+async def test_a_switch_whose_old_worker_is_away_leaves_all_the_same(cluster: Cluster) -> None:
+    old, new = cluster.rooms_of("chat-server-1", 1)[0], cluster.rooms_of("chat-server-2", 1)[0]
+    alice = await cluster.enter("alice", old, connector=0)
+    bob = await cluster.enter("bob", old, connector=1)
+    await cluster.kill("chat-server-1")
+    answer = await bob.client.request(
+        "connector.entryHandler.switchRoom", {"rid": new}, timeout=10_000 * MS
+    )
+    assert answer["users"] == ["bob"]
+    await cluster.start("chat-server-1")
+    await says_until_heard(alice, "are you there?", alice)
+    assert (await alice.expect("onLeave", 5000 * MS))["user"] == "bob"
+    assert bob.texts == []

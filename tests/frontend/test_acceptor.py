@@ -94,6 +94,8 @@ async def test_health() -> None:
         status, headers, body = await ask(opened, plain)
         assert (status, json.loads(body)) == (200, {"status": "ok", "connections": 3})
         assert "Cache-Control: no-store" in headers
+        opened.health["status"] = "degraded"
+        assert (await ask(opened, plain))[0] == 200
         opened.health["status"] = "draining"
         status, _, body = await ask(opened, request("/healthz?x=1", Upgrade=None))
         assert (status, json.loads(body)["status"]) == (503, "draining")
@@ -143,11 +145,26 @@ async def test_sockets_without_a_request_are_bounded() -> None:
     async with door(capacity=8) as opened:  # at least 64 may be opening
         silent = [await opened.connect() for _ in range(70)]
         await until(lambda: opened.counters.get("openings_lost", 0) == 6)
-        assert [await peer.rest() for peer in silent[64:]] == [b""] * 6
+        assert [await peer.rest() for peer in silent[:6]] == [b""] * 6  # the oldest
+        await silent[6].send(request())
+        assert (await silent[6].response())[0] == 101
+        assert opened.counters == {"openings_lost": 6}
         for peer in silent:
             peer.close()
         await until(lambda: not opened.acceptor._http._opening)
         await opened.working()
+
+
+async def test_idle_sockets_lock_nobody_out() -> None:
+    async with door(capacity=8) as opened:
+        idle = [await opened.connect() for _ in range(300)]  # several turns' worth at once
+        for _ in range(5):
+            await opened.working()
+            assert (await ask(opened, request("/healthz", Upgrade=None)))[0] == 200
+            idle += [await opened.connect() for _ in range(10)]
+        await until(lambda: opened.counters["openings_lost"] >= len(idle) - 64)
+        assert len(opened.acceptor._http._opening) <= 64
+        assert len(opened.connections.sockets) == 5  # who got in is no opening any more
 
 
 async def test_a_request_that_never_ends_is_closed() -> None:

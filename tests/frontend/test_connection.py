@@ -26,6 +26,7 @@ from zchat.config.settings import Client, Limits
 from zchat.frontend.connection import Connection
 from zchat.frontend.disconnect import KICKED, SERVER_STOPPING, SLOW_READER
 from zchat.frontend.frames import CLOSE, PING
+from zchat.frontend.outbox import UNSENT_BYTES
 from zchat.protocol import package
 from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
@@ -238,6 +239,38 @@ async def test_a_slow_reader_is_cut_off_told_and_nobody_else_waits() -> None:
         assert 0 < received < sent  # whole packages up to the cut, then the farewell
         slow.close()
         await until(lambda: not opened.connections.sockets)
+
+
+async def test_the_kernel_holds_little_of_what_a_slow_reader_gets() -> None:
+    """Or the farewell would come behind megabytes, long after the connection is given up."""
+    async with door(limits=Limits(outbox_bytes=50_000)) as opened:
+        slow = await opened.working(receive_buffer=4096)
+        connection = await one(opened)
+        frame = connection.framing(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
+        sent = await fill(connection, slow, frame)
+        assert sent - 50_000 < UNSENT_BYTES + 2 * 65536  # the kernel counts in whole segments
+
+
+async def test_a_slow_reader_that_resumes_is_told_why() -> None:
+    async with door(limits=Limits(outbox_bytes=50_000)) as opened:
+        slow = await opened.working(receive_buffer=4096)
+        connection = await one(opened)
+        frame = connection.framing(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
+        await fill(connection, slow, frame)
+        opened.after(25)
+        while (item := await slow.package()).type is package.DATA:
+            assert len(item.body) == 8008  # no frame is cut
+        assert kicked_with(item) == SLOW_READER.reason
+        assert await slow.goodbye() == (4002, SLOW_READER.reason)
+
+
+async def test_a_slow_reader_that_never_resumes_is_dropped() -> None:
+    async with door(limits=Limits(outbox_bytes=50_000)) as opened:
+        slow = await opened.working(receive_buffer=4096)
+        connection = await one(opened)
+        await fill(connection, slow, connection.framing(NOTIFY * 1000))
+        opened.after(31)
+        assert not opened.connections.sockets
 
 
 async def test_a_slow_reader_of_pongs_is_bounded_too() -> None:

@@ -112,13 +112,14 @@ async def test_an_announce_tells_of_the_members(world: World) -> None:
     world.stage.join("carol")  # not admitted: her own request joins her
     world.resync.announce(OWNER)
     asked = await world.asked("channel.announce")
-    frontend, incarnation, ring, claims, last, token = asked.args
+    frontend, incarnation, ring, claims, last, token, gone = asked.args
     assert (asked.server, frontend, incarnation, ring) == (OWNER, *ME, OWNER)
     assert claims == {
         LOBBY: [Claim("alice", alice.id, 1.5, True)],
         "kitchen": [Claim("bob", bob.id, 1.5, True)],
     }
     assert last
+    assert gone == {}
     assert world.tokens == [token]
     assert token.startswith(b"chat-server-1/0123456789abcdef/")
 

@@ -101,6 +101,21 @@ def test_a_syntax_error_of_the_application_is_one_line(
     assert only_line(capsys) == f"zchat: {path}:1: '(' was never closed"
 
 
+def test_a_handler_that_cannot_be_imported_is_one_line(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.settings('[application]\nmodule = "odd"\n')
+    (project.folder / "odd.py").write_text("import zchat\n\napp = zchat.Application(__file__)\n")
+    path = project.folder / "servers" / "chat" / "handler" / "odd_handler.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("import nope\n")
+    said = f"zchat: {path}:1: ModuleNotFoundError: No module named 'nope'"
+    assert zchat(project, "routes") == 2
+    assert only_line(capsys) == said
+    code, out, err = ended(project.start("run", "chat-server-1"))
+    assert (code, out, err) == (2, "", f"{said}\n")
+
+
 @pytest.mark.parametrize("text", ["{", None])
 def test_a_server_with_a_broken_project_exits_2_without_a_traceback(
     project: Project, text: str | None
@@ -152,6 +167,7 @@ def test_routes_are_a_table(project: Project, capsys: pytest.CaptureFixture[str]
     lines = capsys.readouterr().out.splitlines()
     table = [line.split() for line in lines]
     assert [row[:2] for row in table] == [
+        ["handler", "chat.chatHandler.history"],
         ["handler", "chat.chatHandler.send"],
         ["handler", "connector.entryHandler.enter"],
         ["handler", "connector.entryHandler.switchRoom"],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.timing import MS
+from tests.support.timing import MS, eventually
 from zchat.cluster.curve import create_keys
+from zchat.cluster.identity import OPERATOR
 from zchat.config.servers import load
 from zchat.config.topology import Topology
 from zchat.errors import ConfigError
@@ -44,6 +46,18 @@ async def test_every_server_answers(cluster: Cluster) -> None:
     assert gate["counters"]["client_closed"] == 1
 
 
+async def test_many_ask_at_once_without_a_word_in_the_log(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "zchat.cluster")
+    asked = [status.ask(topology(cluster), cluster.settings, cluster.folder) for _ in range(5)]
+    for answers in await asyncio.gather(*asked):
+        assert all(answer["reachable"] for answer in answers)
+    servers = [running.node.rpc_server for running in cluster.running.values()]
+    await eventually(lambda: not any("operator" in name for one in servers for name in one.peers))
+    assert "operator" not in caplog.text
+
+
 async def test_one_that_does_not_answer_is_shown(cluster: Cluster) -> None:
     await cluster.stop("chat-server-1")
     answers = await status.ask(topology(cluster), cluster.settings, cluster.folder, 500 * MS)
@@ -74,7 +88,7 @@ async def test_a_cluster_with_keys_talks_and_answers_the_operator(
     assert main(["--folder", str(tmp_path), "keys"]) == 0
     async with keyed as cluster:
         alice, bob = await cluster.enter_all(["alice", "bob"], "lobby")
-        assert await alice.say("psst") == {}
+        assert "offset" in await alice.say("psst")
         assert await bob.heard(1) == ["psst"]
         answers = await status.ask(topology(cluster), cluster.settings, cluster.folder)
         assert all(answer["reachable"] for answer in answers)
@@ -87,7 +101,7 @@ async def test_a_cluster_with_keys_talks_and_answers_the_operator(
 async def test_a_missing_key_is_an_error_that_leaves_nothing_open(tmp_path: Path) -> None:
     keyed = Cluster(tmp_path, {"chat": 2})
     keys = tmp_path / "config" / "keys"
-    for name in ("chat-server-1", status.OPERATOR):
+    for name in ("chat-server-1", OPERATOR):
         create_keys(keys, name)
     with pytest.raises(ConfigError, match=r"chat-server-2\.key"):
         await status.ask(topology(keyed), keyed.settings, tmp_path)

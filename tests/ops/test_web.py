@@ -203,4 +203,6 @@ async def test_health(running: Running) -> None:
     assert (answer.status, json.loads(answer.body)) == (200, {"status": "ok", "id": "web-server-1"})
     running._state = "stopping"
     assert (await ask(running, "/healthz")).status == 503
+    running._state = "degraded"
+    assert (await ask(running, "/healthz")).status == 200
     running._state = "ok"

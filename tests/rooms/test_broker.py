@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from tests.support.logs import ExpectedLogs
 from tests.support.timing import eventually
 from zchat.errors import RequestError, TimedOut, Unavailable
 from zchat.rooms.broker import Broker, Stream
-from zchat.rooms.stores.base import Append, History, Outcome, Refused
+from zchat.rooms.stores.base import Append, History, Outcome, Refused, RingRow
 from zchat.rooms.stores.memory import MemoryStore
 from zchat.rooms.stream import Draft, Publication, StreamPosition
 
@@ -45,7 +45,16 @@ class Store:
             raise self.error
         return await self.memory.read(channel, after, limit)
 
-    async def append(self, appends: Sequence[Append]) -> Sequence[Outcome]:
+    async def read_back(self, channel: str, before: int, limit: int) -> History:
+        return await self.memory.read_back(channel, before, limit)
+
+    async def ring(self) -> RingRow:
+        return await self.memory.ring()
+
+    async def change_ring(self, generation: int, workers: frozenset[str]) -> RingRow:
+        return await self.memory.change_ring(generation, workers)
+
+    async def append(self, generation: int, appends: Sequence[Append]) -> Sequence[Outcome]:
         self.batches.append(list(appends))
         await self.gate.wait()
         fault = self.plan.pop(0) if self.plan else ""
@@ -53,7 +62,7 @@ class Store:
             raise self.error
         if fault == REFUSES:
             return [Refused(await self.memory.open(append.channel)) for append in appends]
-        outcomes = await self.memory.append(appends)
+        outcomes = await self.memory.append(generation, appends)
         if fault == FAILS_AFTER:
             raise self.error
         return outcomes
@@ -71,10 +80,26 @@ class Bench:
     def __init__(self, **limits: Any) -> None:
         self.store = Store()
         self.published: list[tuple[str, str, int, bytes]] = []
-        self.broker = Broker(self.store, self.publish, lambda: 1234, **limits)
+        self.generation = 0
+        self.on_fenced: Callable[[], None] = lambda: None
+        self.fences = 0
+        self.broker = Broker(
+            self.store, self.publish, lambda: 1234, lambda: self.generation, self.fenced, **limits
+        )
 
     def publish(self, channel: str, epoch: str, publications: Sequence[Publication]) -> None:
         self.published += [(channel, epoch, p.offset, p.body) for p in publications]
+
+    async def fenced(self) -> None:
+        """Learn of the ring, as an owner does, and do what the test says."""
+        self.fences += 1
+        self.generation = (await self.store.ring()).generation
+        self.on_fenced()
+
+    async def change_ring(self, *workers: str) -> None:
+        """Somebody else changes it."""
+        row = await self.store.ring()
+        await self.store.change_ring(row.generation, frozenset(workers))
 
     async def stream(self, channel: str = "room") -> Stream:
         return Stream(channel, await self.store.memory.open(channel))
@@ -176,7 +201,9 @@ async def test_who_gives_up_while_it_is_written_is_written(bench: Bench) -> None
 async def test_a_refused_batch_is_numbered_again(bench: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs("zchat.cluster", "refused")
     stream = await bench.stream()
-    await bench.store.memory.append([Append("room", "e1", [draft(9).at(1, 0), draft(9).at(2, 0)])])
+    await bench.store.memory.append(
+        0, [Append("room", "e1", [draft(9).at(1, 0), draft(9).at(2, 0)])]
+    )
     assert await outcomes([bench.offer(stream, n) for n in range(2)]) == [3, 4]
     assert [offset for _, _, offset, _ in bench.published] == [3, 4]
 
@@ -231,7 +258,7 @@ async def test_a_failure_while_another_writes(bench: Bench, expected_logs: Expec
     expected_logs("zchat.cluster", "failed")
     stream = await bench.stream()
     bench.store.plan = [FAILS]
-    await bench.store.memory.append([Append("room", "e1", [draft(9).at(1, 0)])])
+    await bench.store.memory.append(0, [Append("room", "e1", [draft(9).at(1, 0)])])
     assert await outcomes([bench.offer(stream, 0)]) == [TimedOut]
     assert await outcomes([bench.offer(stream, 1)]) == [2]
 
@@ -259,10 +286,132 @@ async def test_a_publish_that_fails_costs_nobody_else(
         if channel == "bad":
             raise ValueError("too large")
 
-    bench.broker = Broker(bench.store, broken, lambda: 0)
+    bench.broker = Broker(bench.store, broken, lambda: 0, lambda: 0, bench.fenced)
     bad, good = await bench.stream("bad"), await bench.stream("good")
     assert await outcomes([bench.offer(bad, 0), bench.offer(good, 0)]) == [1, 1]
     assert await outcomes([bench.offer(bad, 1)]) == [2]
+
+
+async def test_a_fenced_batch_is_written_again_when_it_is_still_ours(bench: Bench) -> None:
+    stream, other = await bench.stream(), await bench.stream("other")
+    await bench.change_ring("chat-1", "chat-2")
+    futures = [bench.offer(stream, 0), bench.offer(stream, 1), bench.offer(other, 2)]
+    assert await outcomes(futures) == [1, 2, 1]
+    assert (bench.fences, bench.broker.fenced) == (1, 2), "once a round, and two batches"
+    assert [len(batch) for batch in bench.store.batches] == [2, 2]
+    assert [entry[2:] for entry in bench.published] == [
+        (1, b'{"n":0}'),
+        (2, b'{"n":1}'),
+        (1, b'{"n":2}'),
+    ]
+    assert await outcomes([bench.offer(stream, 3)]) == [3]
+    assert bench.fences == 1
+
+
+async def test_streams_that_a_fence_closes_fail_and_others_are_written(bench: Bench) -> None:
+    mine, moved = await bench.stream("mine"), await bench.stream("moved")
+    tail = moved.position
+    bench.on_fenced = lambda: moved.close(RequestError("moved to chat-2", code=307))
+    await bench.change_ring("chat-1", "chat-2")
+    bench.store.gate.clear()
+    under_way = [bench.offer(moved, 0), bench.offer(mine, 1)]
+    await eventually(lambda: bench.store.batches)
+    waiting = [bench.offer(moved, 2), bench.offer(mine, 3)]
+    bench.store.gate.set()
+    assert await outcomes([*under_way, *waiting]) == [RequestError, 1, RequestError, 2]
+    for future in (under_way[0], waiting[0]):
+        error = future.exception()
+        assert isinstance(error, RequestError)
+        assert (error.code, error.message) == (307, "moved to chat-2")
+    assert (moved.position, moved.busy) == (tail, False), "its offsets are free again"
+    assert {entry[0] for entry in bench.published} == {"mine"}
+    assert (await bench.store.memory.read("moved", 0, 9)).publications == ()
+
+
+async def test_a_stream_closed_before_its_batch_is_fenced(bench: Bench) -> None:
+    stream = await bench.stream()
+    await bench.change_ring("chat-2")
+    bench.store.gate.clear()
+    future = bench.offer(stream, 0)
+    await eventually(lambda: bench.store.batches)
+    stream.close(RequestError("moved", code=307))
+    bench.store.gate.set()
+    assert await outcomes([future]) == [RequestError]
+    await bench.broker.close()
+    assert bench.fences == 1
+    assert len(bench.store.batches) == 1
+
+
+async def test_nothing_is_written_until_the_ring_was_learned(bench: Bench) -> None:
+    stream = await bench.stream()
+    await bench.change_ring("chat-1")
+    learned = asyncio.Event()
+    seen: list[int] = []
+
+    async def slow() -> None:
+        seen.append(len(bench.store.batches))
+        await learned.wait()
+        seen.append(len(bench.store.batches))
+        bench.generation = 1
+
+    bench.broker = Broker(bench.store, bench.publish, lambda: 0, lambda: bench.generation, slow)
+    first = bench.offer(stream, 0)
+    await eventually(lambda: seen)
+    second = bench.offer(stream, 1)
+    learned.set()
+    assert await outcomes([first, second]) == [1, 2]
+    assert seen == [1, 1]
+
+
+async def test_drafts_keep_their_order_through_a_fence(bench: Bench) -> None:
+    stream = await bench.stream()
+    await bench.change_ring("chat-1")
+    bench.store.gate.clear()
+    futures = [bench.offer(stream, n) for n in range(3)]
+    await eventually(lambda: bench.store.batches)
+    futures += [bench.offer(stream, n) for n in range(3, 6)]
+    bench.store.gate.set()
+    assert await outcomes(futures) == [1, 2, 3, 4, 5, 6]
+    assert [body for *_, body in bench.published] == [b'{"n":%d}' % n for n in range(6)]
+
+
+async def test_a_ring_that_cannot_be_learned(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    """It is tried some times; nobody waits for ever, and nothing is written."""
+    expected_logs("zchat.cluster", "the newer ring cannot be learned")
+    stream = await bench.stream()
+    await bench.change_ring("chat-1")
+
+    async def broken() -> None:
+        raise bench.store.error
+
+    bench.broker = Broker(bench.store, bench.publish, lambda: 0, lambda: bench.generation, broken)
+    assert await outcomes([bench.offer(stream, n) for n in range(2)]) == [Unavailable] * 2
+    assert len(bench.store.batches) == 3
+    bench.generation = 1
+    assert await outcomes([bench.offer(stream, 2)]) == [1]
+
+
+async def test_a_ring_that_is_newer_again_and_again(bench: Bench) -> None:
+    stream = await bench.stream()
+    await bench.change_ring("chat-1")
+    bench.broker = Broker(bench.store, bench.publish, lambda: 0, lambda: 0, bench.fenced)
+    assert await outcomes([bench.offer(stream, 0)]) == [Unavailable]
+    assert bench.fences == bench.broker.fenced == 3
+
+
+async def test_who_repeats_what_was_in_doubt_is_told_that_it_is_in(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    for text in ("append of 1 batches failed", "cannot be read"):
+        expected_logs("zchat.cluster", text)
+    stream = await bench.stream()
+    bench.store.plan, bench.store.unreadable = [FAILS_AFTER], True
+    message = Draft("onChat", b"{}", "alice", "cid-1")
+    assert await outcomes([bench.broker.offer(stream, message)]) == [TimedOut]
+    bench.store.unreadable = False
+    assert await outcomes([bench.offer(stream, 0)]) == [2]
+    assert await outcomes([bench.broker.offer(stream, message)]) == [1]
+    assert len((await bench.store.memory.read("room", 0, 9)).publications) == 2
 
 
 async def test_a_closed_stream_writes_nothing_more(bench: Bench) -> None:

@@ -261,6 +261,7 @@ class Conversation:
         self._again = again
         self._clients: dict[str, list[Client]] = {}
         self._gone: list[Client] = []
+        self._codes: dict[int, str] = {}  # as the recorded servers gave them
         self.used: set[Override] = set()
         """The overrides that were met."""
 
@@ -317,10 +318,23 @@ class Conversation:
             return  # it was closed earlier than in the recording
         data = bytes.fromhex(frame["hex"])
         data = data.replace(RECORDED_VERSION, self._dictionary.version.encode())
+        data = self._recoded(data)
         await client.peer.send(masked(data, TEXT if "ws_opcode" in frame else BINARY))
         client.expected.take(self._override(frame) or ())
 
+    def _recoded(self, data: bytes) -> bytes:
+        """With our code for its route: clients have the codes from the handshake."""
+        if len(data) < 8 or data[0] != package.DATA or not data[4] & 1 or data[4] & 8:
+            return data
+        place = 5 if data[4] & 2 else 6  # a request has an id; the recorded ones are short
+        ours = self._dictionary.code(self._codes.get(data[place] << 8 | data[place + 1], ""))
+        return data if ours is None else data[:place] + ours.to_bytes(2, "big") + data[place + 2 :]
+
     def _expect(self, frame: Case) -> None:
+        for value in recorded_values(frame) if "event" not in frame else ():
+            if value[0] == "handshake":
+                codes = value[1].get("sys", {}).get("dict", {})
+                self._codes |= {code: route for route, code in codes.items()}
         expected = self._override(frame)
         if expected is None:
             expected = (CLOSED,) if "event" in frame else tuple(recorded_values(frame))

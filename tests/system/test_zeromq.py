@@ -131,9 +131,9 @@ async def is_fine(bare: BareConnector) -> None:
 async def test_hello_and_welcome(worker: Running, dial: Dial) -> None:
     bare = dial()
     life = worker.node.incarnation
-    assert await bare.greet() == [WELCOME, 1, WORKER, "chat", life, 0]
+    assert await bare.greet() == [WELCOME, 1, WORKER, "chat", life, 1]
     bare.tell([PING, 0])
-    assert await bare.hear(lambda envelope: envelope[0] == PONG) == [PONG, 0]
+    assert await bare.hear(lambda envelope: envelope[0] == PONG) == [PONG, 1]
 
 
 async def test_who_says_no_hello_is_asked_for_it(dial: Dial, expected_logs: ExpectedLogs) -> None:
@@ -190,8 +190,9 @@ async def test_an_older_life_is_not_heard_any_more(
 async def test_request_and_reply(bare: BareConnector) -> None:
     await bare.join("alice", "lobby")
     number = bare.say("alice", "lobby", "hello")
-    assert await bare.answer(number) == [REPLY, number, b"{}"]
+    replied, _, answer = await bare.answer(number)
     topic, (kind, epoch, first, items) = await bare.publication(PUBLISHED)
+    assert (replied, json.loads(answer)) == (REPLY, {"epoch": epoch, "offset": 1})
     assert (topic, kind, first) == ("lobby", PUBLISHED, 1)
     ((package, audience),) = items
     assert audience is None
@@ -204,7 +205,8 @@ async def test_a_batch_is_answered_in_a_batch(bare: BareConnector) -> None:
     session, body = bare.session("alice", "lobby"), b'{"content":"x","target":"*"}'
     bare.tell(*([REQUEST, number, SEND, session, body, 5000, 0, number] for number in range(50)))
     for number in range(50):
-        assert await bare.answer(number) == [REPLY, number, b"{}"]
+        kind, _, answer = await bare.answer(number)
+        assert (kind, json.loads(answer)["offset"]) == (REPLY, number + 1)
 
 
 async def test_a_notify_is_not_answered(bare: BareConnector) -> None:
@@ -276,7 +278,7 @@ async def test_the_order_of_a_join(bare: BareConnector) -> None:
     bare.send_token(token_of(order))
     await eventually(lambda: len(bare.listen()) == 2)
     assert [envelope[:2] for envelope in bare.heard] == [[CAST, "hub.joined"], [REPLY, call]]
-    assert msgspec.msgpack.decode(bare.heard[1][2]) == ["alice"]
+    assert msgspec.msgpack.decode(bare.heard[1][2])["users"] == ["alice"]
     assert (await bare.order("hub.joined"))[:3] == [1, "lobby", "alice"]
 
 

@@ -203,7 +203,8 @@ class Client:
     def on(self, route: str, callback: Callable[[Any], object]) -> Callable[[], None]:
         """Have `callback` called with the body of every push on `route`.
 
-        It is called as the push is read, so it must be quick; what it raises is logged.
+        It is called as the push is read, but after whoever awaits an answer that came before; so
+        it must be quick. What it raises is logged.
 
         Returns:
             a function that ends this.

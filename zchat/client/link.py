@@ -28,6 +28,13 @@ from zchat.protocol.package import DATA
 KICK_PATIENCE = 2.0
 """Seconds that a server has to close the connection after its kick."""
 
+MAX_HELD = 1000
+"""Events that may wait for whoever was answered before them."""
+
+# How many turns of the loop an answer has to reach whoever asked: one wakes a task that awaits it,
+# and with `asyncio.gather` or `wait_for` between them that task is the third to wake.
+_TURNS = 3
+
 _FAULTS = frozenset((1002, 1003, 1007, 1008, 1009, 1010))
 """Close codes of RFC 6455 7.4.1 that say that the client did wrong, and would again."""
 
@@ -70,7 +77,9 @@ class Ending:
 class Link:
     """One connection.
 
-    When `max_pending` requests wait for answers, further ones fail with `Unavailable`.
+    Events keep their order, also for whoever awaits an answer: pushes that came behind it wait
+    until the awaiter has had its turn. When `MAX_HELD` events wait, all of them are handled at
+    once. When `max_pending` requests wait for answers, further ones fail with `Unavailable`.
 
     Args:
         connection: the state machine, fresh.
@@ -88,6 +97,7 @@ class Link:
         "_codec",
         "_connection",
         "_heartbeat",
+        "_held",
         "_kick",
         "_last_id",
         "_loop",
@@ -97,6 +107,7 @@ class Link:
         "_opened",
         "_pending",
         "_transport",
+        "_turn",
         "ending",
     )
 
@@ -127,6 +138,8 @@ class Link:
         self._beat_timer: asyncio.TimerHandle | None = None
         self._check_timer: asyncio.TimerHandle | None = None
         self._kick: str | None = None
+        self._held: list[ClientEvent] = []
+        self._turn: asyncio.Handle | None = None  # from an answer until its awaiter had its turn
         self.ending: Ending | None = None
         """Set once the link has ended."""
 
@@ -198,12 +211,44 @@ class Link:
             return
         self._alive_at = self._loop.time()
         try:
-            for event in self._connection.receive(data):
-                self._handle(event)
+            self._take(self._connection.receive(data))
         except ProtocolError as error:
             self._end(Ending(f"the server breaks the protocol: {error}", reconnect=True))
+
+    def _take(self, events: list[ClientEvent]) -> None:
+        try:
+            for event in events:
+                if self._turn is None or (type(event) is Response and not self._held):
+                    self._handle(event)
+                else:
+                    self._hold(event)
         except (Disconnected, Unavailable) as error:  # what we wanted to write meanwhile
             self._end(Ending(str(error), reconnect=True))
+
+    def _hold(self, event: ClientEvent) -> None:
+        self._held.append(event)
+        if len(self._held) >= MAX_HELD:
+            self._release()
+
+    def _give_turn(self, turns: int) -> None:
+        """Let whoever was answered go on before what came behind the answer is handled."""
+        if self._turn is not None:
+            self._turn.cancel()
+        self._turn = self._loop.call_soon(self._go_on, turns - 1)
+
+    def _go_on(self, turns: int) -> None:
+        if turns:
+            self._give_turn(turns)
+            return
+        self._turn = None
+        held, self._held = self._held, []
+        self._take(held)
+
+    def _release(self) -> None:
+        """Handle all that waits, now."""
+        held, self._held = self._held, []
+        for event in held:
+            self._handle(event)
 
     def _handle(self, event: ClientEvent) -> None:
         if type(event) is Push:
@@ -234,6 +279,7 @@ class Link:
             answer.set_result(self._codec.decode(route, response.body))
         except ProtocolError as error:
             answer.set_exception(error)
+        self._give_turn(_TURNS)
 
     def _expire(self, request_id: int, timeout: float) -> None:
         answer, route, _ = self._pending.pop(request_id)
@@ -278,10 +324,12 @@ class Link:
         self._closed(None, "")
 
     def _closed(self, code: int | None, reason: str) -> None:
+        self._release()  # a kick may be among them
         self._end(Ending.from_close(code, reason, self._kick))
 
     def _end(self, ending: Ending) -> None:
         """The link ends by itself: whoever owns it is told."""
+        self._release()
         if self.ending is not None:
             return
         was_open = self._opened.done()
@@ -294,7 +342,8 @@ class Link:
         if self.ending is not None:
             return
         self.ending = ending
-        for timer in (self._beat_timer, self._check_timer):
+        self._held.clear()
+        for timer in (self._beat_timer, self._check_timer, self._turn):
             if timer is not None:
                 timer.cancel()
         if not self._opened.done():

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from zchat.cluster.envelope import PROTOCOL, Hello, Welcome
 from zchat.errors import ConfigError
 
+OPERATOR = "operator"
+"""The type of those who only ask servers how they are. They come and go with every question."""
+
 # A ZeroMQ routing id has at most 255 bytes.
 _MAX_ROUTING_ID = 255
 

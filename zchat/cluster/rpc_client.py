@@ -239,6 +239,12 @@ class RpcClient:
         """Answers a Call with an error."""
         return self._tell(peer, failure(request_id, code, message, fields))
 
+    def ping(self) -> None:
+        """Sends a ping to each peer that is up now: it carries the generation."""
+        for peer in self.peers.values():
+            if peer.state is UP:
+                self._tell(peer, Ping(self.generation))
+
     def tick(self, now: float) -> None:
         """Fails what is overdue, pings, finds peers that have gone silent.
 

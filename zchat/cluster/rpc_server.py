@@ -35,7 +35,7 @@ from zchat.cluster.envelope import (
     failure,
     pack,
 )
-from zchat.cluster.identity import LocalServer, routing_id
+from zchat.cluster.identity import OPERATOR, LocalServer, routing_id
 from zchat.cluster.limits import Limits
 from zchat.cluster.pipe import Pipe
 from zchat.cluster.refusals import Refusals
@@ -52,6 +52,11 @@ _STRANGER: Final = encode([Stranger()])
 
 def _nothing(*args: object) -> None:
     """What happens to events that nobody asked for."""
+
+
+def _level(peer: RemotePeer) -> int:
+    """How loud its links are in the log: each `zchat status` is a life of its own."""
+    return logging.DEBUG if peer.server_type == OPERATOR else logging.INFO
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,12 @@ class RpcServer:
         """
         return self._tell(peer, Cast(method, pack(args)))
 
+    def ping(self) -> None:
+        """Sends a ping to each peer now: it carries the generation."""
+        for peer in self.peers.values():
+            peer.pipe.tell(Ping(self.generation))
+            self._mark(peer)
+
     def tick(self, now: float) -> None:
         """Fails what is overdue, finds peers that are gone or have gone silent.
 
@@ -258,9 +269,7 @@ class RpcServer:
 
     def _probe_all(self) -> None:
         self._probe = None
-        for peer in self.peers.values():
-            peer.pipe.tell(Ping(self.generation))
-            self._mark(peer)
+        self.ping()
 
     def _mark(self, peer: RemotePeer) -> None:
         """The peer's pipe is flushed in the next turn of the loop."""
@@ -371,7 +380,7 @@ class RpcServer:
         pipe = Pipe(hello.server_id, self._limits)
         peer = RemotePeer(identity, hello, pipe, self._clock())
         self._by_identity[identity] = self.peers[hello.server_id] = peer
-        logger.info("link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
+        logger.log(_level(peer), "link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
         return peer
 
     def _take_hello(self, peer: RemotePeer, hello: Hello) -> None:
@@ -403,7 +412,7 @@ class RpcServer:
         if not peer.alive:
             return
         self._remove(peer)
-        logger.info("link lost: %s (%s)", peer.server_id, why)
+        logger.log(_level(peer), "link lost: %s (%s)", peer.server_id, why)
         self._guard(self._handlers.on_lost, peer)
 
     def _remove(self, peer: RemotePeer) -> None:

@@ -92,6 +92,11 @@ class BackendSession:
         await self._call(self.frontend, "session.unbind", (self.id, uid))
         self.uid = ""
 
+    async def drop(self, channel: str) -> None:
+        """Leave a channel whose owner cannot be told now: nothing more comes from it, and the
+        others are told of the leave once its owner is back, after the grace."""
+        await self._call(self.frontend, "session.drop", (self.id, channel))
+
     async def kick(self, reason: str) -> None:
         """Close the connection; the client is told the reason."""
         await self._call(self.frontend, "session.kick", (self.id, reason))

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from zchat.errors import RequestError, TimedOut, Unavailable
@@ -22,9 +22,12 @@ from zchat.framework.joins import Join, Joined, Joins
 from zchat.framework.link_tokens import LinkTokens
 from zchat.framework.taking import Taking
 from zchat.frontend.resync import Announced, Claim, Repaired
+from zchat.rooms.beat import TOPIC, BeatMaker
 from zchat.rooms.broker import Broker, Stream
 from zchat.rooms.channel import Channel, Framer
 from zchat.rooms.presence import Change, Presence, SessionRef
+from zchat.rooms.recovery import PAGE, Page, backward, forward, recover
+from zchat.rooms.repeats import Repeats
 from zchat.rooms.ring import Ring
 from zchat.rooms.stores.base import Store
 from zchat.rooms.stream import (
@@ -32,6 +35,7 @@ from zchat.rooms.stream import (
     Draft,
     Publication,
     StreamPosition,
+    encode_frame,
     first_page,
     published,
 )
@@ -41,6 +45,8 @@ logger = logging.getLogger("zchat.cluster")
 _REPAIR_PAGE = 500
 _REPAIR_BYTES = MAX_BODY_BYTES
 _ENDED_LIMIT = 1000
+_END = 2**53
+"""Past every offset."""
 
 
 class Moved(RequestError):
@@ -60,12 +66,16 @@ class ChannelHost:
         server_id: this server.
         incarnation: this life of it.
         ring: the ring of now.
+        learn_ring: reads the ring from the journal, which has a newer one than `ring`.
         store: the journal.
         framer: builds what is published.
         publish: the XPUB: (topic, payload).
         cast: tells a frontend something.
         grace: seconds between a lost session and its member's leave.
         join_timeout: seconds that a join may take.
+        beat: seconds between two beats.
+        repeat_window: publications per channel among which a repeated one is recognized.
+        repeat_age: seconds during which it is.
         clock: monotonic seconds.
         wall_clock: seconds since 1970.
     """
@@ -76,12 +86,16 @@ class ChannelHost:
         server_id: str,
         incarnation: str,
         ring: Callable[[], Ring],
+        learn_ring: Callable[[], Awaitable[None]],
         store: Store,
         framer: Framer,
         publish: Callable[[str, bytes], None],
         cast: Cast,
         grace: float,
         join_timeout: float,
+        beat: float = 1.0,
+        repeat_window: int = 1000,
+        repeat_age: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -93,9 +107,20 @@ class ChannelHost:
         self._cast = cast
         self._grace = grace
         self._join_timeout = join_timeout
+        self._beat_interval = beat
+        self._beat_due = clock() + beat
+        self._beats = BeatMaker(server_id, incarnation)
+        self._repeat_window = repeat_window
+        self._repeat_age = repeat_age
         self._clock = clock
         self._wall_clock = wall_clock
-        self._broker = Broker(store, self._published, lambda: int(wall_clock() * 1000))
+        self._broker = Broker(
+            store,
+            self._published,
+            lambda: int(wall_clock() * 1000),
+            lambda: ring().generation,
+            learn_ring,
+        )
         self._joins = Joins(incarnation)
         self._links = LinkTokens(server_id)
         self._opening: dict[str, asyncio.Future[Channel]] = {}
@@ -112,12 +137,19 @@ class ChannelHost:
     # For members
 
     async def join(
-        self, name: str, uid: str, ref: SessionRef, exclusive: bool, request: int
+        self,
+        name: str,
+        uid: str,
+        ref: SessionRef,
+        exclusive: bool,
+        since: StreamPosition | None,
+        request: int,
     ) -> Joined:
         """Make a session a member.
 
         Args:
             exclusive: refuse when another live session has this uid in the channel.
+            since: the last that the member has from being here before; None when it was not.
             request: the message id of the client's request that this is done for, or 0.
 
         Raises:
@@ -128,14 +160,15 @@ class ChannelHost:
         channel = await self._open(name)
         channel.presence.check(uid, ref, exclusive=exclusive)
         if ref in channel.presence.sessions(uid):
-            return self._joined(channel)
+            return await self._recovered(self._joined(channel), name, uid, since)
         join = self._joins.begin(channel, uid, ref, exclusive)
         args = (ref.session, name, uid, self._server_id, join.token, request)
         try:
             if not self._cast(ref.frontend, ref.incarnation, "hub.join", args):
                 raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
             async with asyncio.timeout(self._join_timeout):
-                return await join.admitted
+                joined = await join.admitted
+            return await self._recovered(joined, name, uid, since)
         except BaseException as error:
             self._undo(join)
             if isinstance(error, TimeoutError):
@@ -203,6 +236,22 @@ class ChannelHost:
         channel = await self._open(name)
         return await self._broker.offer(channel.stream, draft)
 
+    async def history(
+        self, name: str, uid: str, before: int | None, after: int | None, limit: int
+    ) -> Page:
+        """What was said before or after an offset and `uid` may see; at most PAGE at once.
+
+        Args:
+            before: page back from here; None pages back from the end, unless `after` is given.
+            after: page forward from here.
+        """
+        await self._open(name)
+        limit = max(1, min(limit, PAGE))
+        if after is not None:
+            return forward(uid, await self._store.read(name, max(after, 0), limit))
+        end = _END if before is None else before
+        return backward(uid, await self._store.read_back(name, end, limit))
+
     @property
     def settled(self) -> bool:
         """Whether it speaks for its channels: all frontends have told of their members."""
@@ -228,6 +277,7 @@ class ChannelHost:
         claims: dict[str, list[Claim]],
         last: bool,
         token: bytes,
+        gone: dict[str, list[str]] | None = None,
     ) -> list[Announced]:
         """A frontend tells of its members in our channels, and learns where those stand.
 
@@ -238,6 +288,7 @@ class ChannelHost:
                 life of it has ended meanwhile.
         """
         self._ended.pop(incarnation, None)
+        await self._miss(gone or {})
         channels = []
         for name, members in claims.items():
             if self._ring().owner(name) == self._server_id:
@@ -294,6 +345,7 @@ class ChannelHost:
     def tick(self) -> None:
         """Do what is due; call it about every 100 ms."""
         now = self._clock()
+        self._beat(now)
         if not self._settled.is_set() and self.taking.done(now):
             self._unsettled.clear()
             self._settled.set()
@@ -335,6 +387,7 @@ class ChannelHost:
     async def _take(self, name: str) -> Channel:
         try:
             position = await self._store.open(name)
+            window = await self._store.read_back(name, position.offset + 1, self._repeat_window)
         except Exception as error:
             logger.exception("journal: %s cannot be opened", name)
             raise Unavailable("the journal cannot be opened") from error
@@ -343,7 +396,10 @@ class ChannelHost:
             raise self._moved(name)
         # Frontends may know of an earlier life of this list, with versions up to then.
         presence = Presence(self._grace, int(self._wall_clock() * 1000))
-        channel = self.channels[name] = Channel(Stream(name, position), presence)
+        repeats = Repeats(self._repeat_window, int(self._repeat_age * 1000))
+        repeats.add(window.publications)
+        stream = Stream(name, position, repeats=repeats)
+        channel = self.channels[name] = Channel(stream, presence)
         self._watch(channel)
         if not self._settled.is_set():
             self._unsettled.add(name)
@@ -387,6 +443,17 @@ class ChannelHost:
                 args = (loser.session, channel.name)
                 self._cast(loser.frontend, loser.incarnation, "hub.evict", args)
 
+    async def _miss(self, gone: dict[str, list[str]]) -> None:
+        """Members that a frontend lost while another, or a former life of us, owned the channel."""
+        for name, uids in gone.items():
+            if self._ring().owner(name) != self._server_id:
+                continue
+            channel = await self._open(name, settled=False)
+            if name in self._unsettled:  # else its list was complete when they went
+                for uid in uids:
+                    channel.presence.miss(uid, self._clock())
+                self._watch(channel)
+
     def _undo(self, join: Join) -> None:
         """Take the session out again, unless it is in, or wants in, by another join as well."""
         name, uid, ref = join.channel.name, join.uid, join.ref
@@ -400,8 +467,18 @@ class ChannelHost:
             self._watch(join.channel)
 
     def _joined(self, channel: Channel) -> Joined:
-        epoch, offset = channel.stream.position
-        return Joined(epoch, offset, channel.presence.uids())
+        return Joined(channel.stream.position, channel.presence.uids())
+
+    async def _recovered(
+        self, joined: Joined, name: str, uid: str, since: StreamPosition | None
+    ) -> Joined:
+        """With what the member missed before it came in again: the rest it gets live."""
+        if since is None:
+            return joined
+        history = await self._store.read(name, max(since.offset, 0), PAGE)
+        missed = recover(uid, since, joined.position, history)
+        self.counters["recovered" if missed.recovered else "not_recovered"] += 1
+        return Joined(joined.position, joined.members, missed)
 
     def _moved(self, name: str) -> Moved:
         return Moved(f"{name} is owned elsewhere", owner=self._ring().owner(name) or "")
@@ -411,4 +488,14 @@ class ChannelHost:
         self._publish(channel.name, frame)
 
     def _published(self, name: str, epoch: str, publications: Sequence[Publication]) -> None:
+        self._beats.published(name)
         self._publish(name, self._framer.published(epoch, publications))
+
+    def _position(self, name: str) -> StreamPosition | None:
+        channel = self.channels.get(name)
+        return channel.stream.position if channel else None
+
+    def _beat(self, now: float) -> None:
+        if now >= self._beat_due:
+            self._beat_due = now + self._beat_interval
+            self._publish(TOPIC, encode_frame(self._beats.make(self._position)))

@@ -15,11 +15,12 @@ import msgspec
 
 from zchat.errors import Unavailable
 from zchat.framework.channel_host import ChannelHost, Moved
-from zchat.framework.context import current
+from zchat.framework.context import current, request_key
 from zchat.framework.deadline import in_time
 from zchat.framework.joins import Joined
 from zchat.protocol.body import dumps
 from zchat.rooms.presence import SessionRef
+from zchat.rooms.recovery import Page, Position
 from zchat.rooms.ring import Ring
 from zchat.rooms.stream import RESERVED, Draft, StreamPosition
 
@@ -48,25 +49,33 @@ class Channel:
         self._channels = channels
 
     async def add(
-        self, uid: str, session: HasRef | SessionRef, *, exclusive: bool = False
-    ) -> list[str]:
+        self,
+        uid: str,
+        session: HasRef | SessionRef,
+        *,
+        exclusive: bool = False,
+        since: Position | None = None,
+    ) -> Joined:
         """Make a session a member; from then on it gets what is published, in order.
 
         Args:
             uid: who the member is; several sessions of a uid are one member.
             session: a session of any frontend, or its `ref`.
             exclusive: refuse when another live session has this uid here.
+            since: the place of the last publication that the client has; what it missed is in
+                the result then, the first page of it if it is much.
 
         Returns:
-            The uids of all members, the new one included, in joining order.
+            Who is here, where the member came in, and what it missed.
 
         Raises:
             AlreadyMember: see `exclusive`.
             Unavailable, TimedOut: the join did not happen.
         """
         ref = _ref(session)
-        raw = await self._call("join", uid, ref, exclusive, _request_of(ref))
-        return msgspec.convert(raw, Joined).members
+        last = StreamPosition(since.epoch, since.offset) if since else None
+        raw = await self._call("join", uid, ref, exclusive, last, _request_of(ref))
+        return msgspec.convert(raw, Joined)
 
     async def leave(self, uid: str, session: HasRef | SessionRef) -> None:
         """Take a session out. Not being in is no error."""
@@ -75,6 +84,18 @@ class Channel:
     async def members(self) -> list[str]:
         """The uids of all members in joining order."""
         return msgspec.convert(await self._call("members"), list[str])
+
+    async def history(
+        self, uid: str, *, before: int | None = None, after: int | None = None, limit: int = 50
+    ) -> Page:
+        """What was said and `uid` may see: what is for all, for it, or from it.
+
+        Args:
+            before: page back from this offset; by default from the end.
+            after: page forward from this offset instead.
+            limit: publications looked at, 1 to 200.
+        """
+        return msgspec.convert(await self._call("history", uid, before, after, limit), Page)
 
     async def publish(
         self,
@@ -91,7 +112,9 @@ class Channel:
             route: the push that clients get.
             body: its body. zchat adds `epoch`, `offset`, `id` and `ts`.
             uid: who sends it.
-            cid: the sender's own id for it; clients get it back as `id`.
+            cid: the sender's own id for it; clients get it back as `id`. What is published again
+                with the same uid and cid gets the position of the first time. In a handler of a
+                request it is made of the request when it is empty.
             to: the uids it is for; None means all members.
 
         Returns:
@@ -104,6 +127,9 @@ class Channel:
         """
         if not RESERVED.isdisjoint(body):
             raise ValueError(f"zchat itself adds {sorted(RESERVED & body.keys())} to bodies")
+        key = request_key.get()
+        if not cid and key is not None:
+            cid = key.next()
         draft = Draft(route, dumps(body), uid, cid, None if to is None else tuple(to))
         args = (draft.route, draft.body, draft.uid, draft.cid, draft.audience)
         raw = await self._call("publish", *args)
@@ -142,10 +168,10 @@ class Channels:
         """The channel of that name; it need not exist yet.
 
         Raises:
-            ValueError: the name is empty, longer than 200 characters, or has a NUL or half of a
-                surrogate pair.
+            ValueError: the name is empty, longer than 200 characters, begins with a control
+                character, or has a NUL or half of a surrogate pair.
         """
-        if not 0 < len(name) <= _MAX_NAME or "\0" in name:
+        if not 0 < len(name) <= _MAX_NAME or "\0" in name or name[0] < " ":
             raise ValueError(f"channel name {name[:50]!r}: expected 1 to {_MAX_NAME} characters")
         name.encode()
         return Channel(name, self)

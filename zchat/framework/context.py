@@ -23,6 +23,32 @@ class Origin(msgspec.Struct, array_like=True, frozen=True, gc=False):
 NOBODY = Origin()
 """Work that no client asked for."""
 
+
+class RequestKey:
+    """Names each thing that a handler publishes for one request, so that a repeat is known.
+
+    A request that is sent again runs its handler again, which publishes the same things in the
+    same order.
+
+    Args:
+        name: of the request, in the cluster and for all time.
+    """
+
+    __slots__ = ("_count", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._count = 0
+
+    def next(self) -> str:
+        """The id of what is published next."""
+        self._count += 1
+        return f"{self._name}-{self._count}"
+
+
+request_key: ContextVar[RequestKey | None] = ContextVar("request_key", default=None)
+"""The request whose handler runs now; None elsewhere."""
+
 current: ContextVar[Origin] = ContextVar("origin", default=NOBODY)
 """The origin of the work that runs now."""
 

@@ -18,7 +18,7 @@ import msgspec
 
 from zchat.errors import BadRequest, ConfigError, ProtocolError, RequestError
 from zchat.framework.backend_session import BackendSession
-from zchat.framework.context import Origin, current
+from zchat.framework.context import Origin, RequestKey, current, request_key
 from zchat.framework.deadline import in_time
 from zchat.framework.loader import Found
 from zchat.protocol.body import dumps, loads, loads_lenient
@@ -36,6 +36,12 @@ INTERNAL_ERROR = dumps({"code": 500, "error": "internal error"})
 def retry(function: Any) -> Any:
     """Mark a handler as safe to run twice: a lost request is sent again by itself."""
     function.zchat_retry = True
+    return function
+
+
+def serial(function: Any) -> Any:
+    """Mark a handler of a frontend as one of those that a session runs one at a time, in order."""
+    function.zchat_serial = True
     return function
 
 
@@ -68,6 +74,11 @@ class Dispatcher:
             route = str(entry.route)
             self.table[route] = Entry(route, method, _decoder(method, entry), entry)
 
+    def is_serial(self, route: str) -> bool:
+        """Whether the handler is marked `serial`."""
+        entry = self.table.get(route)
+        return entry is not None and hasattr(entry.call, "zchat_serial")
+
     async def answer(
         self, route: str, session: BackendSession, body: bytes, request: int, budget: float
     ) -> bytes:
@@ -78,6 +89,7 @@ class Dispatcher:
             budget: seconds that it may take; then it is cancelled.
         """
         current.set(Origin(session.frontend, session.id, request))
+        request_key.set(RequestKey(_name(session, request)) if request else None)
         try:
             return await in_time(self._run(route, session, body), budget)
         except RequestError as error:
@@ -157,6 +169,11 @@ def _bad_request(message: str) -> BadRequest:
     return BadRequest(
         reason, path=f"{path}.{missing[1]}".strip(".") if missing else path.strip(".")
     )
+
+
+def _name(session: BackendSession, request: int) -> str:
+    """One request, in the cluster and for all time; short, for clients get it as an `id`."""
+    return f"{session.ref.incarnation[:8]}-{session.id:x}-{request:x}"
 
 
 def _printable(route: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from zchat.frontend.resync import Resync
 from zchat.frontend.session import Session, SessionTable
 from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
+from zchat.rooms.beat import TOPIC
 from zchat.rooms.ring import Ring
 from zchat.rooms.stream import StreamPosition
 
@@ -61,7 +63,7 @@ class FrontendPart:
         server = node.server
         self.sessions = SessionTable(server.id, node.incarnation)
         handlers = SubscriberHandlers(
-            on_message=lambda topic, payload: self.hub.on_frame(topic, payload),
+            on_message=self._on_frame,
             on_link=self._linked,
         )
         self._subscriber = Subscriber(node.context, handlers)
@@ -78,7 +80,9 @@ class FrontendPart:
             node.call,
             node.cast,
             ring,
+            beat=settings.rooms.beat,
         )
+        self._subscriber.subscribe(TOPIC)
         self.forwarder = Forwarder(
             server.type,
             node.client,
@@ -141,6 +145,7 @@ class FrontendPart:
     def tick(self, now: float) -> None:
         """Do what is due; call it about every 100 ms."""
         self.connections.tick(now)
+        self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
 
     def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this part."""
@@ -179,6 +184,15 @@ class FrontendPart:
         self._node.spawn(self._run(session, message, finish), message.route)
 
     async def _run(self, session: Session, message: Message, finish: Finish) -> None:
+        if not self._dispatcher.is_serial(message.route):
+            await self._answer(session, message, finish)
+            return
+        if session.turn is None:
+            session.turn = asyncio.Lock()
+        async with session.turn:
+            await self._answer(session, message, finish)
+
+    async def _answer(self, session: Session, message: Message, finish: Finish) -> None:
         view = BackendSession(session.snapshot(), self._node.call)
         budget = self._settings.cluster.request_deadline
         finish(await self._dispatcher.answer(message.route, view, message.body, message.id, budget))
@@ -194,6 +208,7 @@ class FrontendPart:
         methods.add("session.bind", self._bind)
         methods.add("session.unbind", self._unbind)
         methods.add("session.kick", self._kick)
+        methods.add("session.drop", self._drop)
 
     def _join(
         self, session: int, channel: str, uid: str, owner: str, token: bytes, request: int
@@ -252,8 +267,21 @@ class FrontendPart:
     async def _unbind(self, session: int, uid: str) -> None:
         self._session(session).unbind(uid)
 
+    async def _drop(self, session: int, channel: str) -> None:
+        known = self._session(session)
+        membership = (known.memberships or {}).get(channel)
+        if membership is not None:
+            self.resync.lost(membership, membership.owner)
+            self.hub.leave(known, channel)
+
     async def _kick(self, session: int, reason: str) -> None:
         self._session(session).connection.kick(reason)
+
+    def _on_frame(self, topic: str, payload: bytes) -> None:
+        if topic == TOPIC:
+            self.resync.on_beat(payload)
+        else:
+            self.hub.on_frame(topic, payload)
 
     def _linked(self, owner: str) -> None:
         """Publications of an owner come in (again): what was sent into the dead link is lost."""

@@ -6,20 +6,37 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from zchat.rooms.channel import Channel
 from zchat.rooms.presence import SessionRef
+from zchat.rooms.recovery import Recovered
+from zchat.rooms.stream import StreamPosition
 
 
-class Joined(msgspec.Struct, array_like=True, frozen=True):
+class Joined(msgspec.Struct, frozen=True):
     """What a join brings."""
 
-    epoch: str
-    offset: int
+    position: StreamPosition
+    """Where the member came in: it gets what is published after it."""
+
     members: list[str]
     """The uids in the channel, the new one included, in joining order."""
+
+    missed: Recovered | None = None
+    """What it missed since it was here before; None when it did not say since when."""
+
+    def answer(self) -> dict[str, Any]:
+        """The parts that clients get: position, and recovered, publications, more when known."""
+        epoch, offset = self.position
+        answer: dict[str, Any] = {"position": {"epoch": epoch, "offset": offset}}
+        if self.missed is not None:
+            missed = self.missed
+            answer |= {"recovered": missed.recovered, "publications": missed.publications}
+            answer |= {"next": missed.next}
+        return answer
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,9 @@ def load(root: Path, package: str, kind: Kind, server_type: str | None = None) -
     A method that is meant for other methods only has a name with `_` in front.
 
     Raises:
-        ConfigError: two methods share a route, a public method is no coroutine, or a file has no
-            class of its name. Both places are named.
+        ConfigError: two methods share a route, a public method is no coroutine, a file has no
+            class of its name or cannot be imported. All places are named.
+        SyntaxError: of a file.
     """
     found: dict[str, Found] = {}
     for path in sorted((root / "servers").glob(f"{server_type or '*'}/{kind}/*.py")):
@@ -73,10 +75,20 @@ def _import(path: Path, root: Path, package: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
-        raise
+        if isinstance(error, SyntaxError | ConfigError) or not isinstance(error, Exception):
+            raise
+        raise ConfigError(_reason(path, error)) from error
     return module
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why a file cannot be imported, on one line, with the line of the file that led there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    place = f"{path}:{lines[-1]}" if lines else str(path)
+    return f"{place}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _class(module: ModuleType, path: Path) -> type:

@@ -49,6 +49,8 @@ class NodeEvents:
     """(server id, incarnation): that life of a server that used us has ended."""
 
     request: Callable[[RemotePeer, Request], None] = _nothing
+    generation: Callable[[str, int], None] = _nothing
+    """(server id, generation): that server speaks of a ring of this generation."""
     """A client's request, forwarded; answered with `rpc_server`, unless it is a notify."""
 
 
@@ -113,6 +115,12 @@ class Node:
                 self._lives.pop(server_id, None)
         for server in wanted:
             self._connect(server)
+
+    def speak_of(self, generation: int) -> None:
+        """Tell all peers of a ring of this generation, now and with each later ping."""
+        self.client.generation = self.rpc_server.generation = generation
+        self.client.ping()
+        self.rpc_server.ping()
 
     def key_of(self, server_id: str) -> bytes | None:
         """The public key of a server; None without CURVE.
@@ -231,6 +239,7 @@ class Node:
             on_up=self._on_up,
             on_call=on_call,
             on_cast=self._on_cast,
+            on_generation=self._on_generation,
         )
 
     def _server_handlers(self) -> ServerHandlers:
@@ -244,13 +253,19 @@ class Node:
             on_request=self._on_request,
             on_call=on_call,
             on_cast=self._on_cast,
+            on_up=lambda peer: self._on_generation(peer, peer.generation),
             on_lost=on_lost,
+            on_generation=self._on_generation,
         )
 
     def _on_up(self, peer: Peer) -> None:
         restarted = self._lives.get(peer.server_id) != peer.incarnation
         self._lives[peer.server_id] = peer.incarnation
+        self._on_generation(peer, peer.generation)
         self._events.peer_up(peer.server_id, restarted)
+
+    def _on_generation(self, peer: Peer | RemotePeer, generation: int) -> None:
+        self._events.generation(peer.server_id, generation)
 
     def _on_request(self, peer: RemotePeer, request: Request) -> None:
         if self.busy < BUSY_LIMIT:

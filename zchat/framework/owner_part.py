@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from zchat.cluster.publisher import Publisher
 from zchat.config.settings import Settings
@@ -12,7 +14,12 @@ from zchat.framework.methods import Methods
 from zchat.framework.node import Node
 from zchat.rooms.channel import Framer
 from zchat.rooms.ring import Ring
+from zchat.rooms.stores.base import RingRow, Store
+from zchat.rooms.stores.journal_file import Retention
 from zchat.rooms.stores.memory import MemoryStore
+from zchat.rooms.stores.sqlite import SqliteStore
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class OwnerPart:
@@ -22,7 +29,9 @@ class OwnerPart:
         node: its links.
         methods: where it offers the channels' methods.
         framer: builds what is published.
+        store: the journal.
         ring: the ring of now.
+        learn_ring: reads the ring from the journal.
         settings: of the cluster.
     """
 
@@ -31,25 +40,33 @@ class OwnerPart:
         node: Node,
         methods: Methods,
         framer: Framer,
+        store: Store,
         ring: Callable[[], Ring],
+        learn_ring: Callable[[], Awaitable[None]],
         settings: Settings,
     ) -> None:
         self._node = node
+        self._store = store
         self._publisher = Publisher(node.context, lambda token: self.host.on_token(token))
         self.host = ChannelHost(
             server_id=node.server.id,
             incarnation=node.incarnation,
             ring=ring,
-            store=MemoryStore(lambda: secrets.token_hex(4), settings.rooms.history),
+            learn_ring=learn_ring,
+            store=store,
             framer=framer,
             publish=self._publisher.publish,
             cast=node.cast_to_life,
             grace=settings.rooms.grace,
             join_timeout=settings.cluster.request_deadline,
+            beat=settings.rooms.beat,
+            repeat_window=settings.rooms.repeat_window,
+            repeat_age=settings.rooms.repeat_age,
         )
-        for name in ("join", "leave", "members", "publish", "announce", "repair"):
+        for name in ("join", "leave", "members", "publish", "history", "announce", "repair"):
             methods.add(f"channel.{name}", getattr(self.host, name))
         methods.add_cast("channel.lost", self.host.lost)
+        methods.add("ring.get", self._ring_row)
 
     def start(self) -> None:
         """Listen for subscribers.
@@ -79,3 +96,29 @@ class OwnerPart:
 
     def _announcers(self) -> Sequence[str]:
         return [server.id for server in self._node.topology.servers if server.takes_clients]
+
+    async def _ring_row(self) -> RingRow:
+        return await self._store.ring()
+
+
+def open_store(settings: Settings, folder: Path) -> Store:
+    """The journal that settings.toml names; in memory when it names none.
+
+    Raises:
+        ConfigError: the file cannot be used; the text says what to do.
+    """
+    rooms, journal = settings.rooms, settings.journal
+    if not journal.path:
+        return MemoryStore(_new_epoch, rooms.history)
+    return SqliteStore(
+        folder / journal.path,
+        sync=journal.sync,
+        boot=_BOOT.read_text().strip(),
+        retention=Retention(rooms.history, rooms.history_age),
+        new_epoch=_new_epoch,
+        clock=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(4)

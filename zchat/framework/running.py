@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,16 +24,19 @@ from zchat.framework.backend_session import BackendSession
 from zchat.framework.channels import Channels
 from zchat.framework.dispatcher import Dispatcher
 from zchat.framework.frontend_part import FrontendPart
-from zchat.framework.membership import Membership, owners
+from zchat.framework.heard_ring import HeardRing
+from zchat.framework.journal_ring import JournalRing
+from zchat.framework.membership import Membership, RingSource, owners
 from zchat.framework.methods import Methods
 from zchat.framework.node import Node, NodeEvents
-from zchat.framework.owner_part import OwnerPart
+from zchat.framework.owner_part import OwnerPart, open_store
 from zchat.framework.remotes import PREFIX
 from zchat.frontend.session import Snapshot, decode_snapshot
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.handshake import ServerHandshake
 from zchat.rooms.channel import Framer
 from zchat.rooms.ring import Ring
+from zchat.rooms.stores.base import Store
 
 if TYPE_CHECKING:
     from zchat.framework.application import Application
@@ -82,6 +85,7 @@ class Running:
         self.servers = servers
         self.server: Server = servers.topology.get(server_id)
         self.settings = settings
+        self._folder = folder
         self.started = time.monotonic()
         self.components: list[Component] = []
         """Parts beside zchat's own; add them before the start."""
@@ -103,13 +107,12 @@ class Running:
 
     def _make(self, app: Application) -> None:
         self.app = app.at(self)
-        self.membership = Membership(self.app.channel_types, self._ring_changed)
         self.node = Node(
             self.server,
             secrets.token_hex(8),
             self._context,
             self.methods,
-            NodeEvents(self._peer_up, self._frontend_lost, self._request),
+            NodeEvents(self._peer_up, self._frontend_lost, self._request, self._told),
             _limits(self.settings),
             self.settings.cluster.request_deadline,
             self._keys,
@@ -134,7 +137,13 @@ class Running:
         framer = Framer(self.app.presence_pushes, self.dictionary)
         topology = self.servers.topology
         if self.server in owners(topology, self.app.channel_types):
-            self.owner = OwnerPart(self.node, self.methods, framer, self.ring, self.settings)
+            store = open_store(self.settings, self._folder)
+            self.rings, learn = self._owners_rings(store)
+            self.owner = OwnerPart(
+                self.node, self.methods, framer, store, self.ring, learn, self.settings
+            )
+        else:
+            self.rings = self._others_rings()
         if self.server.takes_clients:
             self.frontend = FrontendPart(
                 self.node,
@@ -151,6 +160,22 @@ class Running:
         deadline = self.settings.cluster.request_deadline
         self.channels = Channels(self.server.id, host, self.ring, self.node.call, deadline)
 
+    def _owners_rings(self, store: Store) -> tuple[RingSource, Callable[[], Awaitable[None]]]:
+        """Where a worker has its ring from, and how it learns of a newer one."""
+        types, changed = self.app.channel_types, self._ring_changed
+        if not self.settings.journal.path:
+            alone = Membership(self.server.id, types, changed)
+            return alone, lambda: alone.keep(time.monotonic())
+        shared = JournalRing(self.server.id, types, store, changed)
+        return shared, shared.learn
+
+    def _others_rings(self) -> RingSource:
+        if not self.settings.journal.path:
+            return Membership(self.server.id, self.app.channel_types, self._ring_changed)
+        return HeardRing(
+            lambda server_id: self.node.call(server_id, "ring.get", ()), self._ring_changed
+        )
+
     def _handshake(self) -> ServerHandshake:
         return ServerHandshake(
             heartbeat=round(self.settings.client.heartbeat),
@@ -160,7 +185,7 @@ class Running:
 
     def ring(self) -> Ring:
         """The ring of now."""
-        return self.membership.ring
+        return self.rings.ring
 
     # Start and stop
 
@@ -176,6 +201,7 @@ class Running:
             self._follow(self.servers.topology)
             if self.owner:
                 self._bind(self.owner.start)
+                await self.rings.keep(time.monotonic())
             self._every(_TICK, self._tick)
             self._every(_POLL, self._poll)
             if self.frontend:
@@ -261,6 +287,7 @@ class Running:
     # servers.json and the links
 
     def _poll(self) -> None:
+        self.node.spawn(self._keep_ring(), "ring")
         changes = self.servers.poll()
         if changes is not None:
             logger.info(
@@ -301,19 +328,32 @@ class Running:
         self.node.follow(topology, wanted)
         if self.frontend:
             self.frontend.follow(owning)
-        self.membership.follow(topology, self.server.id)
+        self.rings.follow(topology)
+        if self._state == "ok":
+            self.node.spawn(self._keep_ring(), "ring")
 
     def _ring_changed(self, old: Ring, new: Ring) -> None:
         logger.info("channels are owned by %s", ", ".join(sorted(new.workers)) or "nobody")
+        self.node.speak_of(new.generation)
         if self.owner:
             self.owner.ring_changed()
         if self.frontend:
             self.frontend.ring_changed(new)
 
     def _peer_up(self, server_id: str, restarted: bool) -> None:
-        self.membership.heard(server_id)
+        self.rings.heard(server_id)
         if self.frontend:
             self.frontend.owner_up(server_id, restarted)
+
+    def _told(self, server_id: str, generation: int) -> None:
+        if generation > self.ring().generation and self._state != "stopping":
+            self.node.spawn(self.rings.told(server_id, generation), "ring")
+
+    async def _keep_ring(self) -> None:
+        try:
+            await self.rings.keep(time.monotonic())
+        except Exception:
+            logger.exception("the ring cannot be kept")
 
     def _frontend_lost(self, server_id: str, incarnation: str) -> None:
         if self.owner:
@@ -343,25 +383,42 @@ class Running:
     # For operators
 
     def health(self) -> dict[str, Any]:
-        """What /healthz answers: `ok` once everything that clients need here is within reach."""
+        """What /healthz answers.
+
+        `ok` once everything that clients need here is within reach, and `degraded` while servers
+        are `missing` whose work others of their type do. It is `waiting` `for` types of which
+        nobody answers.
+        """
         health: dict[str, Any] = {"status": self._state, "id": self.server.id}
-        missing = self._missing()
-        if self._state == "ok" and missing:
-            health |= {"status": "waiting", "for": missing}
+        if self._state != "ok":
+            return health
+        needed = self._needed()
+        waiting = [
+            server_type
+            for server_type, listed in needed.items()
+            if not any(self.node.is_up(server.id) for server in listed)
+        ]
+        missing = [
+            server.id
+            for listed in needed.values()
+            for server in listed
+            if not self.node.is_up(server.id)
+        ]
+        if waiting:
+            health |= {"status": "waiting", "for": waiting}
+        elif missing:
+            health |= {"status": "degraded", "missing": missing}
         return health
 
-    def _missing(self) -> list[str]:
-        """The server types that this one works with, are listed, and have nobody who answers."""
+    def _needed(self) -> dict[str, tuple[Server, ...]]:
+        """The listed servers that this one works with, by type."""
         if not self.frontend:
-            return []
-        owning = owners(self.servers.topology, self.app.channel_types)
+            return {}
+        topology = self.servers.topology
+        owning = owners(topology, self.app.channel_types)
         wanted = {*self.app.watched(self.server.type), *(server.type for server in owning)}
-        return sorted(
-            server_type
-            for server_type in wanted
-            if (listed := self.servers.topology.of_type(server_type))
-            and not any(self.node.is_up(server.id) for server in listed)
-        )
+        needed = {server_type: topology.of_type(server_type) for server_type in sorted(wanted)}
+        return {server_type: listed for server_type, listed in needed.items() if listed}
 
     async def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this server."""

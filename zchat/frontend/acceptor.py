@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import http
 import logging
+import socket
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, cast
 
 import msgspec
-from tornado.http1connection import HTTP1Connection
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
@@ -31,10 +32,14 @@ from tornado.iostream import IOStream
 from zchat.frontend.connection import Connections
 from zchat.frontend.disconnect import SERVER_STOPPING, TOO_MANY_CONNECTIONS
 from zchat.frontend.listen import listen
+from zchat.frontend.outbox import UNSENT_BYTES
 from zchat.frontend.upgrade import HttpError, accept, host_name, take_over, wants_upgrade
 from zchat.frontend.websocket import WebSocketConnection
 
 logger = logging.getLogger("zchat.access")
+
+HEALTHY: Final = frozenset(("ok", "degraded"))
+"""The states of a server that /healthz answers with 200: clients are served."""
 
 _HEADER_BYTES: Final = 8192
 _CHUNK: Final = 4096
@@ -44,7 +49,9 @@ _OPENINGS_LOST: Final = "openings_lost"
 class _HttpServer(HTTPServer):
     """Tornado's server with a bound on connections that have not finished their request.
 
-    When full, further ones are closed unanswered and counted.
+    When full, the oldest is closed unanswered and counted: a client sends its request at once, so
+    whoever has been silent longest is the least likely to be one, and idle sockets, however many,
+    lock nobody out.
     """
 
     def initialize(  # type: ignore[override]  # Tornado calls it with what the constructor got
@@ -61,18 +68,19 @@ class _HttpServer(HTTPServer):
         )
         self._acceptor = acceptor
         self._openings = openings
-        self._opening = 0
+        self._opening: dict[IOStream, None] = {}  # in order of age
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if self._opening >= self._openings:
+        if len(self._opening) >= self._openings:
+            oldest = next(iter(self._opening))
+            del self._opening[oldest]  # its `on_close` comes a turn later, too late for a burst
             self._acceptor.connections.counters[_OPENINGS_LOST] += 1
-            stream.close()
-            return
-        self._opening += 1
+            oldest.close()
+        self._opening[stream] = None
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: object) -> None:
-        self._opening -= 1
+        self._opening.pop(cast(HTTP1ServerConnection, server_conn).stream, None)
         super().on_close(server_conn)
 
 
@@ -83,9 +91,9 @@ class Acceptor(HTTPServerConnectionDelegate):
         server_id: who listens, for errors.
         connections: where clients go. Its capacity bounds them; besides, at most an eighth as many
             (and at least 64) may be accepted and not upgraded. When full, a WebSocket request is
-            answered 503, and sockets past the second bound are closed; both are counted.
-        health: what `/healthz` answers: `status`, `ok` or why not, and whatever else is of
-            interest; anything but `ok` makes it a 503. It must not raise.
+            answered 503, and past the second bound the oldest is closed; both are counted.
+        health: what `/healthz` answers: `status` and whatever else is of interest; a status that is
+            not `HEALTHY` makes it a 503. It must not raise.
         origins: of the pages that may connect; `*`: any.
     """
 
@@ -116,6 +124,8 @@ class Acceptor(HTTPServerConnectionDelegate):
             ConfigError: the address cannot be had; the text names it and this server.
         """
         sockets = listen(self._server_id, host, port)
+        for sock in sockets:  # inherited by what it accepts: no call per client
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self._http.add_sockets(sockets)
         bound: int = sockets[0].getsockname()[1]
         logger.info(
@@ -188,7 +198,7 @@ class Acceptor(HTTPServerConnectionDelegate):
         if line.path.partition("?")[0] != "/healthz":
             raise HttpError(426, "only WebSockets are served here", {"Upgrade": "websocket"})
         health = self._health()
-        return 200 if health.get("status") == "ok" else 503, health
+        return 200 if health.get("status") in HEALTHY else 503, health
 
 
 class _Request(HTTPMessageDelegate):

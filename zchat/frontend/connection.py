@@ -11,7 +11,8 @@ everybody was read once.
 
 Closing sends the farewell, shuts the sending side and reads on until the client closes too (or
 `_LINGER` passes): closing a socket with unread bytes makes the kernel send a reset, which would
-destroy the farewell at the client.
+destroy the farewell at the client. One that has bytes waiting gets `_BLOCKED_LINGER`, because the
+farewell comes behind them.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ logger = logging.getLogger("zchat.access")
 
 _RECEIVE: Final = 65536
 _LINGER: Final = 5.0
+_BLOCKED_LINGER: Final = 30.0  # a kernel's 128 KiB and a portion of 64 KiB, at 6.5 kB/s
 _HEARTBEAT_SLACK: Final = 2.0  # two network delays come on top of two intervals (pomelo wire 9.3)
 _GRANULARITY: Final = 0.25
 _STEP: Final = 0.05  # seconds between two portions of a drain
@@ -346,7 +348,8 @@ class Connection(Outbox):
         self._end(disconnect)
         shared = self._shared
         shared.loop.add_reader(self._socket.fileno(), self._discard)
-        shared.wheel.schedule(self, shared.clock() + _LINGER)
+        linger = _LINGER if self._backlog is None else _BLOCKED_LINGER
+        shared.wheel.schedule(self, shared.clock() + linger)
         if self._pending is None and self._backlog is None:
             self._drained()
 

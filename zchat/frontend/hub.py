@@ -215,8 +215,10 @@ class Hub:
             self._deliver(local, local.follower.receive(message.epoch, run))
             if local.follower.missing:
                 self._fetch(local)
-        else:
+        elif isinstance(message, PresenceChange):
             self._tell(local, message)
+        else:
+            self.counters["bad_frames"] += 1  # a beat has a topic of its own
 
     def place(self, local: LocalChannel, position: StreamPosition) -> None:
         """An owner's answer says where the channel stands: go on from there."""

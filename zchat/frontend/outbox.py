@@ -24,6 +24,16 @@ _SLICE: Final = 256  # connections sent to before others get their turn: about 2
 _MOST_PIECES: Final = 64
 _PORTION: Final = 65536
 
+UNSENT_BYTES: Final = 131072
+"""What the kernel may hold of one client's bytes beyond those in flight (TCP_NOTSENT_LOWAT).
+
+Without it the kernel queues megabytes for a client that does not read, and what the client is told
+at last comes behind them. SO_SNDBUF would bound what is in flight too and turn off its tuning,
+which slows distant clients; this leaves both alone. Two portions: the kernel asks for more when
+half of it is left, so a client that reads always finds some, at 12 MB/s even if the loop takes
+10 ms to answer. Whoever listens sets it.
+"""
+
 
 class Backlog:
     """What a blocked socket has not taken yet, cut where frames end.
@@ -122,7 +132,8 @@ class Outbox(ABC):
     Order is kept: what is enqueued first is sent first, blocked or not. Three holders, each
     bounded: the pieces of this turn (64; when full they are flushed at once), the backlog of a
     blocked socket (`Flusher.limit` bytes; when full the connection is cut off), the kernel's
-    buffer.
+    buffer (`UNSENT_BYTES` besides what is in flight, which the client's window bounds; when full
+    the socket blocks).
 
     Args:
         flusher: shared by all connections of the process.

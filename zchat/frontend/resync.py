@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -20,14 +21,17 @@ import msgspec
 from zchat.errors import ClusterError, ZchatError
 from zchat.frontend.hub import Hub, LocalChannel
 from zchat.frontend.session import Membership, SessionTable
+from zchat.rooms.beat import BeatWatch
 from zchat.rooms.follower import Run
 from zchat.rooms.ring import Ring
-from zchat.rooms.stream import Item, StreamPosition
+from zchat.rooms.stream import Beat, Item, StreamPosition, decode_frame
 
 logger = logging.getLogger("zchat.cluster")
 
 _CHUNK = 500
 _RETRY = 0.1
+_RECENT = 30.0
+"""Seconds for which a member's going may be news to a new owner of its channel."""
 _UNTOLD_LIMIT = 10_000
 
 T = TypeVar("T")
@@ -83,6 +87,8 @@ class Resync:
         call: RPC to a server.
         cast: tells a server something.
         ring: the ring of now.
+        beat: seconds between two beats of an owner.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -93,7 +99,12 @@ class Resync:
         call: Call,
         cast: Cast,
         ring: Callable[[], Ring],
+        *,
+        beat: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
+        self._beats = BeatWatch(beat)
         self._hub = hub
         self._sessions = sessions
         self._send_token = send_token
@@ -106,6 +117,9 @@ class Resync:
         self._announcing: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._untold: dict[str, list[tuple[str, str, int]]] = {}  # channel, uid, session
+        # Members that went lately: (when, channel, uid). A new owner cannot know of them. When full
+        # the oldest is forgotten.
+        self._recent: deque[tuple[float, str, str]] = deque(maxlen=_UNTOLD_LIMIT)
         self.counters: Counter[str] = Counter()
 
     def announce(self, owner: str, *, restarted: bool = False) -> None:
@@ -144,6 +158,8 @@ class Resync:
     def lost(self, membership: Membership, owner: str) -> None:
         """A member's session closed: its owner is told, now or as soon as it can be."""
         channel, ring = membership.channel, self._ring()
+        if membership.position is not None:
+            self._recent.append((self._clock(), channel, membership.uid))
         for server in {owner, ring.owner(channel) or owner} & ring.workers:
             self.gone(server, channel, membership.uid, membership.session.id)
 
@@ -157,6 +173,39 @@ class Resync:
             untold.append((channel, uid, session))
         else:
             self.counters["losses_dropped"] += 1
+
+    def on_beat(self, payload: bytes) -> None:
+        """An owner says where its channels stand: what has not come from there is fetched."""
+        try:
+            beat = decode_frame(payload)
+        except ClusterError as error:
+            self.counters["bad_beats"] += 1
+            logger.warning("beat: %s", error)
+            return
+        if not isinstance(beat, Beat):
+            self.counters["bad_beats"] += 1
+            return
+        missed = self._beats.take(beat, self._clock())
+        for channel, epoch, offset in beat.positions:
+            local = self._hub.channels.get(channel)
+            if local is not None and local.owner == beat.owner:
+                local.follower.hear(StreamPosition(epoch, offset))
+                if local.follower.missing:
+                    self.fetch(local)
+        if missed:
+            self.counters["beats_missed"] += 1
+            self._ask(beat.owner)
+
+    def watch(self, owners: Iterable[str]) -> None:
+        """Ask those of `owners` whose beats stay away; call it now and then."""
+        for owner in self._beats.silent(owners, self._clock()):
+            self.counters["beats_missed"] += 1
+            self._ask(owner)
+
+    def _ask(self, owner: str) -> None:
+        """Announce, which is answered with all positions, unless that is under way."""
+        if owner in self._ring().workers and owner not in self._announcing:
+            self.announce(owner)
 
     def fetch(self, local: LocalChannel) -> None:
         """Fill the gap of a channel; does nothing while that is under way."""
@@ -211,7 +260,8 @@ class Resync:
             claims = {local.name: _claims(local) for local in chunk}
             token = self._token(owner)
             me = (self._sessions.frontend, self._sessions.incarnation)
-            args = (*me, self._ring().tag, claims, last, token)
+            gone = self._gone_from(owner) if last else {}
+            args = (*me, self._ring().tag, claims, last, token, gone)
             self._send_token(token)
             try:
                 raw = await self._call(owner, "channel.announce", args)
@@ -225,6 +275,19 @@ class Resync:
             for answer in answers:
                 self._place(owner, answer)
             return
+
+    def _gone_from(self, owner: str) -> dict[str, list[str]]:
+        """Who went lately from this owner's channels, and is not here with another session."""
+        since, ring = self._clock() - _RECENT, self._ring()
+        gone: dict[str, list[str]] = {}
+        for when, channel, uid in self._recent:
+            if when >= since and ring.owner(channel) == owner and not self._has(channel, uid):
+                gone.setdefault(channel, []).append(uid)
+        return gone
+
+    def _has(self, channel: str, uid: str) -> bool:
+        local = self._hub.channels.get(channel)
+        return local is not None and any(member.uid == uid for member in local.memberships)
 
     def _token(self, owner: str) -> bytes:
         self._tokens += 1

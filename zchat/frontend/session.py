@@ -6,6 +6,7 @@ once per change of the session and not once per request.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,7 @@ class Session:
         "memberships",
         "requests",
         "table",
+        "turn",
         "uid",
     )
 
@@ -141,6 +143,8 @@ class Session:
         """How many requests and notifies are under way."""
         self.memberships: dict[str, Membership] | None = None
         """The hub's records of this session, by channel; None while there are none."""
+        self.turn: asyncio.Lock | None = None
+        """Held by the handler that runs, of those that run one at a time; None before the first."""
         self._settings: dict[str, Any] | None = None
         self._snapshot: bytes | None = None
 

@@ -1,7 +1,8 @@
 """The command `zchat`. Errors are one line on stderr and exit code 2.
 
-What the application's own code raises while it is loaded is no error of ours: Python shows its
-traceback. Only a SyntaxError is one line, because the file and the line say it all.
+So is what handlers and remotes raise while they are imported. What the application's own module
+raises is no error of ours: Python shows its traceback, except for a SyntaxError, of which the file
+and the line say it all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zchat.cluster.curve import create_keys
+from zchat.cluster.identity import OPERATOR
 from zchat.config import servers, settings
 from zchat.errors import ConfigError
 from zchat.framework.loader import Found
@@ -93,9 +95,9 @@ def _keys(arguments: argparse.Namespace) -> int:
     figures = settings.load(arguments.folder / "config" / "settings.toml")
     folder = arguments.folder / figures.cluster.keys
     topology = _topology(arguments.folder)
-    names = arguments.names or [*(server.id for server in topology.servers), status.OPERATOR]
+    names = arguments.names or [*(server.id for server in topology.servers), OPERATOR]
     for name in names:
-        if name != status.OPERATOR:
+        if name != OPERATOR:
             topology.get(name)
     taken = [name for name in names if any(folder.glob(f"{name}.key*"))]
     if taken:  # nothing is made when one cannot be: half a set of keys is of no use

@@ -11,15 +11,12 @@ from typing import Any
 
 from zchat.cluster.context import Context
 from zchat.cluster.curve import Security, load_keys, load_public_key
-from zchat.cluster.identity import LocalServer
+from zchat.cluster.identity import OPERATOR, LocalServer
 from zchat.cluster.limits import Limits
 from zchat.cluster.rpc_client import RpcClient
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
 from zchat.errors import ConfigError, RequestError
-
-OPERATOR = "operator"
-"""The name under which `zchat status` comes, and of its keys where the cluster has keys."""
 
 TIMEOUT = 2.0
 """Seconds that servers have for their answer."""
@@ -31,6 +28,8 @@ async def ask(
     topology: Topology, settings: Settings, folder: Path, timeout: float | None = None
 ) -> list[dict[str, Any]]:
     """One answer per server, in the order of servers.json.
+
+    Where the cluster has keys, ours are named `operator`. Several may ask at once.
 
     A server that does not answer in time has `"reachable": false` and an `error`.
 
@@ -45,7 +44,9 @@ async def ask(
     security = _security(keys, settings.cluster.insecure)
     seconds = TIMEOUT if timeout is None else timeout
     context = Context(security)
-    local = LocalServer(OPERATOR, OPERATOR, secrets.token_hex(8))
+    # A name of its own for each: of two with one name, servers take one for the other's next life.
+    life = secrets.token_hex(8)
+    local = LocalServer(f"{OPERATOR}-{life}", OPERATOR, life)
     client = RpcClient(context, local, limits=Limits())
     ticker = asyncio.create_task(_tick(client))
     try:

@@ -18,6 +18,7 @@ from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandle
 
 from zchat.config.topology import Server, Topology
 from zchat.framework.running import Running
+from zchat.frontend.acceptor import HEALTHY
 from zchat.frontend.listen import listen
 from zchat.protocol.body import dumps
 
@@ -125,7 +126,7 @@ class _Json(RequestHandler):
 
 class _Health(_Json):
     def get(self) -> None:
-        if self._answer()["status"] != "ok":
+        if self._answer()["status"] not in HEALTHY:
             self.set_status(503)
         super().get()
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from zchat.errors import RequestError, TimedOut, Unavailable
-from zchat.rooms.stores.base import Append, Outcome, Refused, Store, Stored
+from zchat.rooms.repeats import Key, Repeats
+from zchat.rooms.stores.base import Append, Fenced, Outcome, Refused, Store, Stored
 from zchat.rooms.stream import Draft, Publication, StreamPosition
 
 logger = logging.getLogger("zchat.cluster")
@@ -40,6 +41,10 @@ class Stream:
     """Whether the broker has it on its list."""
     refusals: int = 0
     """Batches refused since the last that was stored."""
+    repeats: Repeats = field(default_factory=Repeats)
+    """What was published already."""
+    pending: dict[Key, asyncio.Future[StreamPosition]] = field(default_factory=dict)
+    """What waits or is under way, of what its senders gave an id."""
 
     @property
     def busy(self) -> bool:
@@ -65,6 +70,7 @@ class Stream:
         for publication, (_, future) in zip(append.publications, self.under_way, strict=True):
             if not future.done():
                 future.set_result(StreamPosition(append.epoch, publication.offset))
+        self.repeats.add(append.publications)
         self.position = append.end
         self.under_way = ()
         self.refusals = 0
@@ -105,6 +111,9 @@ class Broker:
         publish: called once per stored batch with the channel, its epoch and its publications,
             before the senders learn their positions.
         clock: milliseconds since 1970.
+        generation: of the ring by which we own our channels.
+        fenced: awaited when the journal says that there is a newer one: it must learn of the ring
+            and close the streams that are not ours any more; the others are written again.
         queue_limit: publications that may wait per channel. When full, further ones are refused
             with Unavailable and counted in `refused`.
         batch_limit: publications per batch.
@@ -115,6 +124,8 @@ class Broker:
         store: Store,
         publish: Callable[[str, str, Sequence[Publication]], None],
         clock: Callable[[], int],
+        generation: Callable[[], int],
+        fenced: Callable[[], Awaitable[None]],
         *,
         queue_limit: int = 10_000,
         batch_limit: int = 512,
@@ -122,16 +133,23 @@ class Broker:
         self._store = store
         self._publish = publish
         self._clock = clock
+        self._generation = generation
+        self._fenced = fenced
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._ready: list[Stream] = []
         self._turn: asyncio.Task[None] | None = None
         self.refused = 0
+        self.repeated = 0
+        """Drafts that had been offered before."""
+        self.fenced = 0
+        """Batches that came too late: another worker may own their channels."""
         self.published = 0
 
     def offer(self, stream: Stream, draft: Draft) -> asyncio.Future[StreamPosition]:
         """Queue a draft; the future has its position once it is journalled and published.
 
+        What has been offered before, by the same uid with the same `cid`, gets its first position.
         It fails with Unavailable when nothing was written, and with TimedOut when that could not
         be found out. A draft whose future is cancelled while it waits is not written.
 
@@ -141,6 +159,25 @@ class Broker:
         """
         if stream.closed is not None:
             raise stream.closed
+        if not draft.cid:
+            return self._queue(stream, draft)
+        key = (draft.uid, draft.cid)
+        offset = stream.repeats.find(key, self._clock())
+        if offset is not None:
+            self.repeated += 1
+            first: asyncio.Future[StreamPosition] = asyncio.get_running_loop().create_future()
+            first.set_result(StreamPosition(stream.position.epoch, offset))
+            return first
+        pending = stream.pending.get(key)
+        if pending is None:
+            pending = stream.pending[key] = self._queue(stream, draft)
+            pending.add_done_callback(lambda _: stream.pending.pop(key, None))
+        else:
+            self.repeated += 1
+        # Several may wait for it: none of them takes it from the others by giving up.
+        return asyncio.shield(pending)
+
+    def _queue(self, stream: Stream, draft: Draft) -> asyncio.Future[StreamPosition]:
         if len(stream.waiting) >= self._queue_limit:
             self.refused += 1
             raise Unavailable(f"too many messages wait in {stream.channel}")
@@ -176,7 +213,8 @@ class Broker:
         if not batches:
             return
         try:
-            outcomes = await self._store.append([append for _, append in batches])
+            appends = [append for _, append in batches]
+            outcomes = await self._store.append(self._generation(), appends)
         except Exception as error:
             logger.exception("journal: append of %d batches failed", len(batches))
             for stream, append in batches:
@@ -184,6 +222,15 @@ class Broker:
             return
         for (stream, append), outcome in zip(batches, outcomes, strict=True):
             self._settle(stream, append, outcome)
+        if any(isinstance(outcome, Fenced) for outcome in outcomes):
+            await self._hear_of_ring()
+
+    async def _hear_of_ring(self) -> None:
+        try:
+            await self._fenced()
+        except Exception:
+            # The batches are tried again, and given up when that goes on.
+            logger.exception("journal: the newer ring cannot be learned")
 
     async def _take(self, stream: Stream) -> tuple[Stream, Append] | None:
         if stream.doubtful and not await self._read_tail(stream):
@@ -200,6 +247,10 @@ class Broker:
             case Refused(tail):
                 logger.warning("journal: %s ends at %s: refused", stream.channel, tail)
                 stream.give_back(tail)
+            case Fenced(generation):
+                self.fenced += 1
+                logger.info("journal: %s: the ring is of generation %d", stream.channel, generation)
+                stream.give_back(append.start)
 
     def _tell(self, stream: Stream, append: Append) -> None:
         self.published += len(append.publications)
@@ -231,14 +282,21 @@ class Broker:
             stream.fail_under_way(_nothing_done(error))
         else:
             stream.fail_under_way(TimedOut("the journal failed"))
+            stream.repeats.add(history.publications)
         stream.position = history.tail
 
     async def _read_tail(self, stream: Stream) -> bool:
+        """Go on where the journal ends; who sends the doubtful batch again is told if it is in."""
         try:
-            stream.position = await self._store.open(stream.channel)
+            tail = await self._store.open(stream.channel)
+            history = await self._store.read(
+                stream.channel, stream.position.offset, self._batch_limit
+            )
         except Exception:
             logger.exception("journal: %s cannot be opened", stream.channel)
             return False
+        stream.position = tail
+        stream.repeats.add(history.publications)
         stream.doubtful = False
         return True
 

@@ -92,6 +92,11 @@ class Follower:
         self._known = known
         return self._release()
 
+    def hear(self, position: StreamPosition) -> None:
+        """The owner says that the stream reaches to `position`: what has not come is missing."""
+        if self.position is not None and self.position.epoch == position.epoch:
+            self._known = max(self._known, position.offset)
+
     def unplace(self) -> None:
         """The owner changed or restarted: hold everything until the next `place`."""
         self._last = self.position or self._last

@@ -120,6 +120,12 @@ class Presence:
         if not member.sessions:
             self._lost[uid] = now + self.grace
 
+    def miss(self, uid: str, now: float) -> None:
+        """A member that a former owner knew went meanwhile: its leave is told after the grace."""
+        if uid not in self.members:
+            self._enter(uid, 0.0, False)
+            self._lost[uid] = now + self.grace
+
     def lose_incarnation(self, incarnation: str, now: float) -> None:
         """A frontend process died: all of its sessions are lost. Free when it had none here."""
         if incarnation not in self._lives:

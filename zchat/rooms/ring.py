@@ -20,19 +20,16 @@ class Ring:
     Args:
         generation: counts the changes of the ring.
         workers: the ids that own channels; their order does not matter.
+        tag: names this ring, the same on every server; made of the workers when it is empty.
     """
 
-    __slots__ = ("_owners", "generation", "workers")
+    __slots__ = ("_owners", "generation", "tag", "workers")
 
-    def __init__(self, generation: int, workers: Iterable[str]) -> None:
+    def __init__(self, generation: int, workers: Iterable[str], tag: str = "") -> None:
         self.generation = generation
         self.workers = frozenset(workers)
+        self.tag = tag or "+".join(sorted(self.workers))
         self._owners: dict[str, str] = {}
-
-    @property
-    def tag(self) -> str:
-        """Names the ring: the same for every server that has the same workers in it."""
-        return "+".join(sorted(self.workers))
 
     def owner(self, channel: str) -> str | None:
         """The worker that owns `channel`; None in an empty ring.

@@ -7,6 +7,7 @@ first element:
 |----------------|------------------------------------------------|-----------------------|
 | Published      | 1, epoch, first offset, [[package, audience]…] | offset, one per item  |
 | PresenceChange | 2, epoch, version, uid, joined, package        | version of the members |
+| Beat           | 3, owner, incarnation, number, [[channel, epoch, offset]…] | its own     |
 
 `package` is a complete package of the client wire, built once here; `audience` is nil for all
 members or the list of uids that it is for. A channel's `epoch` names one life of its numbering.
@@ -82,7 +83,17 @@ class PresenceChange(msgspec.Struct, array_like=True, frozen=True, tag=2, gc=Fal
     package: bytes
 
 
-StreamFrame = Published | PresenceChange
+class Beat(msgspec.Struct, array_like=True, frozen=True, tag=3, gc=False):
+    """Where the channels of an owner stand that were published to lately; see `beat.py`."""
+
+    owner: str
+    incarnation: str
+    number: int
+    positions: list[tuple[str, str, int]]
+    """(channel, epoch, offset)"""
+
+
+StreamFrame = Published | PresenceChange | Beat
 
 encode_frame = msgspec.msgpack.Encoder().encode
 _decode_frame: Callable[[bytes], StreamFrame] = msgspec.msgpack.Decoder(StreamFrame).decode

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from zchat.errors import RequestError
 from zchat.rooms.stream import Publication, StreamPosition
+
+
+class JournalFull(RequestError):
+    """The disk is full: nothing was written, and what is there can still be read."""
+
+    code = 507
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,22 @@ class Refused:
     tail: StreamPosition
 
 
-Outcome = Stored | Refused
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Nothing was written: the ring is of a newer generation than the writer knows."""
+
+    generation: int
+
+
+Outcome = Stored | Refused | Fenced
+
+
+@dataclass(frozen=True, slots=True)
+class RingRow:
+    """Which workers own channels, and how many times that has changed."""
+
+    generation: int
+    workers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +78,8 @@ class Store(Protocol):
 
     - An append is all or nothing, and only goes on from the tail: with another epoch, or a first
       offset that is not the tail's + 1, it is `Refused`. Two writers can so never both number.
+    - An append is `Fenced` when the ring's generation is higher than the writer's, compared in the
+      same transaction: who has not heard of a change of owners writes nothing.
     - `append` returns when every run in it is as durable as the store promises. When it raises,
       the outcome is unknown, of each run by itself: the caller reads the tail before it writes to
       those channels again. A RequestError that it raises is for the senders to see.
@@ -69,14 +93,34 @@ class Store(Protocol):
         """Where the channel ends; a channel never seen gets its epoch here, at offset 0."""
         ...
 
-    async def append(self, appends: Sequence[Append]) -> Sequence[Outcome]:
-        """Write each run; the outcomes come in the same order."""
+    async def append(self, generation: int, appends: Sequence[Append]) -> Sequence[Outcome]:
+        """Write each run; the outcomes come in the same order.
+
+        Args:
+            generation: of the ring by which the writer owns these channels.
+        """
         ...
 
     async def read(self, channel: str, after: int, limit: int) -> History:
         """At most `limit` publications with offsets above `after`, oldest first.
 
         The first is later than `after + 1` only when what lies between is kept no more.
+        """
+        ...
+
+    async def read_back(self, channel: str, before: int, limit: int) -> History:
+        """The last `limit` publications with offsets below `before`, oldest first."""
+        ...
+
+    async def ring(self) -> RingRow:
+        """The ring; generation 0 without workers when it was never changed."""
+        ...
+
+    async def change_ring(self, generation: int, workers: frozenset[str]) -> RingRow:
+        """Make these the workers, as the next generation, if it is still of `generation`.
+
+        Returns:
+            The ring that stands now: the new one, or whatever another worker made of it before.
         """
         ...
 

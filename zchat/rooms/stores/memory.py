@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from zchat.rooms.stores.base import Append, History, Outcome, Refused, Stored
+from zchat.rooms.stores.base import (
+    Append,
+    Fenced,
+    History,
+    Outcome,
+    Refused,
+    RingRow,
+    Stored,
+)
 from zchat.rooms.stream import Publication, StreamPosition
 
 
@@ -36,6 +44,7 @@ class MemoryStore:
         self._idle_limit = idle_limit
         self._logs: dict[str, _Log] = {}
         self._idle: dict[str, None] = {}  # channels not in use, longest unused first
+        self._ring = RingRow(0, frozenset())
         self.forgotten = 0
 
     async def open(self, channel: str) -> StreamPosition:
@@ -43,7 +52,9 @@ class MemoryStore:
         self._idle.pop(channel, None)
         return log.tail
 
-    async def append(self, appends: Sequence[Append]) -> Sequence[Outcome]:
+    async def append(self, generation: int, appends: Sequence[Append]) -> Sequence[Outcome]:
+        if self._ring.generation > generation:
+            return [Fenced(self._ring.generation)] * len(appends)
         return [self._append(append) for append in appends]
 
     async def read(self, channel: str, after: int, limit: int) -> History:
@@ -51,6 +62,22 @@ class MemoryStore:
         first = log.tail.offset + 1 - len(log.publications)
         skip = max(after + 1 - first, 0)
         return History(tuple(islice(log.publications, skip, skip + limit)), log.tail)
+
+    async def read_back(self, channel: str, before: int, limit: int) -> History:
+        log = self._log(channel)
+        end = log.tail.offset + 1
+        first = end - len(log.publications)
+        stop = max(min(before, end) - first, 0)
+        start = max(stop - limit, 0)
+        return History(tuple(islice(log.publications, start, stop)), log.tail)
+
+    async def ring(self) -> RingRow:
+        return self._ring
+
+    async def change_ring(self, generation: int, workers: frozenset[str]) -> RingRow:
+        if generation == self._ring.generation and workers != self._ring.workers:
+            self._ring = RingRow(generation + 1, workers)
+        return self._ring
 
     def let_go(self, channel: str, *, moved: bool) -> None:
         self._idle.pop(channel, None)

@@ -1,12 +1,16 @@
 """Rooms, for connectors."""
 
-from zchat import Remote, SessionRef
+from zchat import Position, Remote, SessionRef
 
 
 class ChatRemote(Remote):
-    async def add(self, uid: str, session: SessionRef, rid: str) -> list[str]:
-        """Make somebody a member; returns who is there."""
-        return await self.app.channels.get(rid).add(uid, session, exclusive=True)
+    async def add(
+        self, uid: str, session: SessionRef, rid: str, since: Position | None = None
+    ) -> dict[str, object]:
+        """Make somebody a member; returns who is there, and what they missed."""
+        room = self.app.channels.get(rid)
+        joined = await room.add(uid, session, exclusive=True, since=since)
+        return {"users": joined.members, **joined.answer()}
 
     async def kick(self, uid: str, session: SessionRef, rid: str) -> None:
         """Take somebody out."""

@@ -1,0 +1,68 @@
+"""What the README tells people to write works as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_ports
+from tests.support.sources import ROOT
+from tests.support.timing import MS, eventually
+
+_NAMED = re.compile(r"^```(?:python|toml)\n# ([\w/.]+)[^\n]*\n(.*?)^```$", re.M | re.S)
+_SERVERS = re.compile(r"^```json\n(\{.*?)^```$", re.M | re.S)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The files of "Build on it", with ports that are free here."""
+    readme = (ROOT / "README.md").read_text()
+    build = readme[readme.index("## Build on it") : readme.index("## Look at it")]
+    files = dict(_NAMED.findall(build))
+    (files["config/servers.json"],) = _SERVERS.findall(build)
+    connector, area = free_ports(2)
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("3050", str(connector)).replace("6050", str(area)))
+    return tmp_path
+
+
+def python(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    env = {name: value for name, value in os.environ.items() if name != "ZCHAT_ENV"}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+@pytest.fixture
+def servers(project: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    ids = ("area-server-1", "connector-server-1")
+    running = [python(project, "-m", "zchat.ops.cli", "run", server_id) for server_id in ids]
+    yield running
+    for process in running:
+        process.terminate()
+        process.communicate(timeout=15_000 * MS)
+
+
+async def test_build_on_it(project: Path, servers: list[subprocess.Popen[str]]) -> None:
+    def walk() -> list[str]:
+        """What it prints, once the servers are ready."""
+        said, _ = python(project, "walk.py").communicate(timeout=15_000 * MS)
+        return [] if "Traceback" in said else said.splitlines()
+
+    here, step = await eventually(walk, 15_000 * MS)
+    assert here.startswith("{'here': ['alice']")
+    assert "'who': 'alice', 'x': 1.0, 'y': 2.0" in step
+    assert all(process.poll() is None for process in servers)

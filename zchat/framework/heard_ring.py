@@ -1,0 +1,65 @@
+"""The ring as servers without a journal know it: asked of whoever speaks of a newer generation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from zchat.config.topology import Topology
+from zchat.errors import ZchatError
+from zchat.rooms.ring import Ring
+from zchat.rooms.stores.base import RingRow
+
+logger = logging.getLogger("zchat.cluster")
+
+
+class HeardRing:
+    """Follows the generations that others speak of.
+
+    Args:
+        ask: gets the row from a server; raises a ZchatError when it does not answer.
+        changed: called after each change, with the old ring and the new.
+    """
+
+    def __init__(
+        self, ask: Callable[[str], Awaitable[object]], changed: Callable[[Ring, Ring], None]
+    ) -> None:
+        self._ask = ask
+        self._changed = changed
+        self._told: dict[str, int] = {}
+        self._asking: set[str] = set()
+        self.ring = Ring(0, ())
+
+    def follow(self, topology: Topology) -> None:
+        """What servers.json lists is the workers' business."""
+
+    def heard(self, server_id: str) -> None:
+        """Who is in the ring does not depend on who speaks."""
+
+    async def keep(self, now: float) -> None:
+        """Ask again, where asking failed before."""
+        told = list(self._told.items())
+        await asyncio.gather(*(self.told(server_id, generation) for server_id, generation in told))
+
+    async def told(self, server_id: str, generation: int) -> None:
+        self._told[server_id] = generation
+        if generation <= self.ring.generation or server_id in self._asking:
+            return
+        self._asking.add(server_id)
+        try:
+            row = msgspec.convert(await self._ask(server_id), RingRow)
+        except (ZchatError, msgspec.ValidationError) as error:
+            logger.info("the ring of %s: %s", server_id, error)
+            return
+        finally:
+            self._asking.discard(server_id)
+        self._adopt(row)
+
+    def _adopt(self, row: RingRow) -> None:
+        if row.generation > self.ring.generation:
+            tag = str(row.generation)
+            old, self.ring = self.ring, Ring(row.generation, row.workers, tag)
+            self._changed(old, self.ring)
