@@ -128,7 +128,16 @@ async def test_names_in_any_script(cluster: Cluster, name: str) -> None:
     assert await person.enter(name) == [name]
 
 
-@pytest.mark.parametrize("name", ["", "x" * 21, "a b", "a*b", "a\n", "<b>", "😀", "a\0"])
+async def test_one_name_has_one_form(cluster: Cluster) -> None:
+    await cluster.enter("Zo\u00eb", "lobby")
+    twin = await cluster.connect("Zoe\u0308")
+    answer = await twin.request(ENTER, {"username": "Zoe\u0308", "rid": "lobby"})
+    assert answer == {"code": 500, "error": True}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x" * 21, "a b", "a*b", "a\n", "<b>", "😀", "a\0", "\u0301", "\u0301a"]
+)
 async def test_bad_names_are_refused(cluster: Cluster, name: str) -> None:
     person = await cluster.connect("somebody")
     for field in ("username", "rid"):
