@@ -65,7 +65,7 @@ class Client:
     """Seconds from the TCP connection to the end of the handshake."""
 
     resume_token: float = _seconds(120)
-    """Seconds that a lost session can be resumed."""
+    """Seconds that a lost session can be resumed; without effect so far."""
 
 
 @dataclass(frozen=True, slots=True)
