@@ -23,6 +23,7 @@ from zchat.framework import loader
 from zchat.framework.channels import Channels
 from zchat.framework.loader import Found
 from zchat.framework.node import Node
+from zchat.framework.parts import Parts
 from zchat.framework.remotes import Remotes
 from zchat.framework.router import Routable, Router, Routers
 from zchat.rooms.channel import PresencePushes
@@ -80,6 +81,8 @@ class Application:
         """The server types that own channels; None means every backend's."""
         self.presence_pushes = PresencePushes()
         """What members are told when another one comes or goes."""
+        self.parts = Parts()
+        """What its servers are made of."""
         self.routers = Routers(self, self._routes)
         """The routers; they choose when the application is at work."""
         self.rpc = Remotes(self._pick, self._call)

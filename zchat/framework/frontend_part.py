@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from zchat.cluster.subscriber import Subscriber, SubscriberHandlers
+from zchat.cluster.subscriber import SubscriberHandlers
 from zchat.config.settings import Settings
 from zchat.config.topology import Server
 from zchat.errors import RequestError
@@ -14,6 +14,7 @@ from zchat.framework.backend_session import BackendSession
 from zchat.framework.dispatcher import Dispatcher
 from zchat.framework.methods import Methods
 from zchat.framework.node import Node
+from zchat.framework.parts import Parts
 from zchat.frontend.acceptor import Acceptor
 from zchat.frontend.connection import Connection, Connections
 from zchat.frontend.descriptors import capacity, raise_limit
@@ -39,6 +40,7 @@ class FrontendPart:
         handshake: how clients are let in.
         pick: chooses servers for requests of other types.
         retried: routes whose handlers may run twice.
+        parts: makes the XSUB.
         ring: the ring of now.
         settings: of the cluster.
         health: what /healthz answers.
@@ -52,6 +54,7 @@ class FrontendPart:
         handshake: ServerHandshake,
         pick: Pick,
         retried: frozenset[str],
+        parts: Parts,
         ring: Callable[[], Ring],
         settings: Settings,
         health: Callable[[], dict[str, Any]],
@@ -66,7 +69,7 @@ class FrontendPart:
             on_message=self._on_frame,
             on_link=self._linked,
         )
-        self._subscriber = Subscriber(node.context, handlers)
+        self._subscriber = parts.subscriber(node.context, handlers)
         self.hub = Hub(
             self._subscriber,
             lambda local: self.resync.fetch(local),

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
-from zchat.cluster.publisher import Publisher
 from zchat.config.settings import Settings
 from zchat.framework.channel_host import ChannelHost
 from zchat.framework.methods import Methods
 from zchat.framework.node import Node
+from zchat.framework.parts import Parts
 from zchat.rooms.channel import Framer
 from zchat.rooms.ring import Ring
 from zchat.rooms.stores.base import RingRow, Store
-from zchat.rooms.stores.journal_file import Retention
-from zchat.rooms.stores.memory import MemoryStore
-from zchat.rooms.stores.sqlite import SqliteStore
-
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class OwnerPart:
@@ -30,6 +22,7 @@ class OwnerPart:
         methods: where it offers the channels' methods.
         framer: builds what is published.
         store: the journal.
+        parts: makes the XPUB.
         ring: the ring of now.
         learn_ring: reads the ring from the journal.
         settings: of the cluster.
@@ -41,13 +34,14 @@ class OwnerPart:
         methods: Methods,
         framer: Framer,
         store: Store,
+        parts: Parts,
         ring: Callable[[], Ring],
         learn_ring: Callable[[], Awaitable[None]],
         settings: Settings,
     ) -> None:
         self._node = node
         self._store = store
-        self._publisher = Publisher(node.context, lambda token: self.host.on_token(token))
+        self._publisher = parts.publisher(node.context, lambda token: self.host.on_token(token))
         self.host = ChannelHost(
             server_id=node.server.id,
             incarnation=node.incarnation,
@@ -99,26 +93,3 @@ class OwnerPart:
 
     async def _ring_row(self) -> RingRow:
         return await self._store.ring()
-
-
-def open_store(settings: Settings, folder: Path) -> Store:
-    """The journal that settings.toml names; in memory when it names none.
-
-    Raises:
-        ConfigError: the file cannot be used; the text says what to do.
-    """
-    rooms, journal = settings.rooms, settings.journal
-    if not journal.path:
-        return MemoryStore(_new_epoch, rooms.history)
-    return SqliteStore(
-        folder / journal.path,
-        sync=journal.sync,
-        boot=_BOOT.read_text().strip(),
-        retention=Retention(rooms.history, rooms.history_age),
-        new_epoch=_new_epoch,
-        clock=lambda: time.time_ns() // 1_000_000,
-    )
-
-
-def _new_epoch() -> str:
-    return secrets.token_hex(4)

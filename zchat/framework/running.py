@@ -29,7 +29,7 @@ from zchat.framework.journal_ring import JournalRing
 from zchat.framework.membership import Membership, RingSource, owners
 from zchat.framework.methods import Methods
 from zchat.framework.node import Node, NodeEvents
-from zchat.framework.owner_part import OwnerPart, open_store
+from zchat.framework.owner_part import OwnerPart
 from zchat.framework.remotes import PREFIX
 from zchat.frontend.session import Snapshot, decode_snapshot
 from zchat.protocol.dictionary import RouteDictionary
@@ -137,10 +137,17 @@ class Running:
         framer = Framer(self.app.presence_pushes, self.dictionary)
         topology = self.servers.topology
         if self.server in owners(topology, self.app.channel_types):
-            store = open_store(self.settings, self._folder)
+            store = self.app.parts.store(self.settings, self._folder)
             self.rings, learn = self._owners_rings(store)
             self.owner = OwnerPart(
-                self.node, self.methods, framer, store, self.ring, learn, self.settings
+                self.node,
+                self.methods,
+                framer,
+                store,
+                self.app.parts,
+                self.ring,
+                learn,
+                self.settings,
             )
         else:
             self.rings = self._others_rings()
@@ -152,6 +159,7 @@ class Running:
                 self._handshake(),
                 self.app.routers.pick,
                 self.app.retried_routes(),
+                self.app.parts,
                 self.ring,
                 self.settings,
                 self.health,
