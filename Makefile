@@ -1,7 +1,7 @@
 # The commands of the README. They make what they need (.venv, a browser) and can be repeated.
 # Every path is relative, so that the project works in a folder whose name has spaces.
 
-.PHONY: help run stop status test lint types
+.PHONY: help run stop status test soak lint types simulate
 .DEFAULT_GOAL := help
 
 python := .venv/bin/python
@@ -24,6 +24,14 @@ test:  ## run all tests (ARGS="-k gate" to choose some)
 	@sh tools/install.sh test
 	@sh tools/browser.sh
 	$(python) -m pytest $(ARGS)
+
+soak:  ## five minutes of people talking while servers are killed (ZCHAT_SEED=7 to choose)
+	@sh tools/install.sh test
+	ZCHAT_SOAK=1 $(python) -m pytest -s tests/soak $(ARGS)
+
+simulate:  ## run 2,000 seeds of the simulation (ARGS="SEED" for one)
+	@sh tools/install.sh test
+	PYTHONHASHSEED=0 $(python) -m tests.sim $(or $(ARGS),1 --count 2000)
 
 lint:  ## check formatting and style
 	@sh tools/install.sh dev

@@ -171,7 +171,7 @@ class Zchat(Contender):
 
     def is_up(self) -> bool:
         frontends = self._servers["gate"] + self._servers["connector"]
-        return all(_is_healthy(line["clientPort"]) for line in frontends)
+        return all(is_healthy(line["clientPort"]) for line in frontends)
 
     def __exit__(
         self,
@@ -198,7 +198,8 @@ def _listens(port: int) -> bool:
     return True
 
 
-def _is_healthy(port: int) -> bool:
+def is_healthy(port: int) -> bool:
+    """Whether the frontend that listens there for clients is well."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
             return bool(answer.status == 200)

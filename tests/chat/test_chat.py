@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.person import Person
+from tests.support.timing import eventually
 
 ENTER = "connector.entryHandler.enter"
 SEND = "chat.chatHandler.send"
@@ -174,7 +176,7 @@ async def test_what_is_wrong_is_answered_and_the_connection_kept(
 
 async def test_an_absent_target_is_an_error(cluster: Cluster) -> None:
     alice = await cluster.enter("alice", "lobby")
-    assert await alice.say("hello?", "nobody") == {"code": 500, "error": "nobody is not here"}
+    assert await alice.say("hello?", "nobody") == {"code": 404, "error": "nobody is not here"}
 
 
 async def test_the_gate_gives_one_user_one_connector(cluster: Cluster) -> None:
@@ -251,6 +253,82 @@ async def test_who_comes_back_gets_what_it_missed(cluster: Cluster) -> None:
     assert answer["position"] == {"epoch": seen["epoch"], "offset": 4}
     pushed = {key: value for key, value in answer["publications"][0].items() if key != "route"}
     assert pushed == carol.pushes["onChat"][1]
+
+
+async def come_back(
+    cluster: Cluster, name: str, room: str, connector: int, resume: str
+) -> tuple[Person, dict[str, Any]]:
+    """Somebody on a new connection, while the old one seems to be alive; and the answer."""
+    person = await cluster.connect(name, connector, reconnect=False)
+    body = {"username": name, "rid": room, "resume": resume}
+    return person, await person.request(ENTER, body)
+
+
+async def resumable(cluster: Cluster, name: str, room: str) -> tuple[Person, str]:
+    person = await cluster.connect(name, 0)
+    return person, (await person.request(ENTER, {"username": name, "rid": room}))["resume"]
+
+
+@pytest.mark.parametrize("connector", [0, 1])
+async def test_who_has_the_token_takes_its_name_back(cluster: Cluster, connector: int) -> None:
+    old, token = await resumable(cluster, "alice", "lobby")
+    bob = await cluster.enter("bob", "lobby", connector=1)
+    dave = await cluster.enter("dave", "lobby", connector=1)
+    new, answer = await come_back(cluster, "alice", "lobby", connector, token)
+    assert (answer["users"], answer["resume"]) == (["alice", "bob", "dave"], token)
+    await eventually(lambda: old.client.state.value == "offline")
+    await bob.say("still here?")
+    await new.expect("onChat")
+    await dave.close()
+    await bob.expect("onLeave")
+    assert await new.expect("onLeave") == {"route": "onLeave", "user": "dave"}
+    assert old.texts == []
+    told = bob.pushes["onAdd"] + bob.pushes["onLeave"]
+    assert {push["user"] for push in told} == {"dave"}, "alice's leave would be due before"
+
+
+async def test_without_the_token_the_name_stays_taken(cluster: Cluster) -> None:
+    old, token = await resumable(cluster, "alice", "lobby")
+    for guess in ("", token[:-1], token.upper() + "x", "x" * 1000):
+        _, answer = await come_back(cluster, "alice", "lobby", 1, guess)
+        assert answer == {"code": 500, "error": True}
+    await old.say("it is me")
+    assert await old.heard(1) == ["it is me"]
+
+
+async def test_rooms_are_changed_with_a_token_too(cluster: Cluster) -> None:
+    old, token = await resumable(cluster, "alice", "lobby")
+    new = await cluster.connect("alice", 1)
+    await new.enter("elsewhere")
+    answer = await new.request(SWITCH, {"rid": "lobby", "resume": token})
+    assert answer["users"] == ["alice"]
+    await eventually(lambda: old.client.state.value == "offline")
+
+
+async def test_a_token_is_good_after_the_worker_died(cluster: Cluster) -> None:
+    old, token = await resumable(cluster, "alice", "lobby")
+    owner = cluster.owner_of("lobby")
+    await cluster.kill(owner)
+    await cluster.start(owner)
+    await cluster.settled()
+    _, refused = await come_back(cluster, "alice", "lobby", 1, "guess")
+    assert refused == {"code": 500, "error": True}
+    _, answer = await come_back(cluster, "alice", "lobby", 1, token)
+    assert (answer["users"], answer["resume"]) == (["alice"], token)
+    await eventually(lambda: old.client.state.value == "offline")
+
+
+async def test_a_private_message_sent_again_has_its_place_when_its_target_left(
+    cluster: Cluster,
+) -> None:
+    alice, bob = await cluster.enter_all(["alice", "bob"], "lobby")
+    again = {"content": "psst", "target": "bob", "cid": "a1"}
+    first = await alice.request(SEND, again)
+    await bob.enter("elsewhere")
+    await alice.expect("onLeave")
+    assert await alice.request(SEND, again) == first
+    other = await alice.request(SEND, {**again, "cid": "a2"})
+    assert (other["code"], other["error"]) == (404, "bob is not here")
 
 
 async def test_private_messages_are_recovered_by_both(cluster: Cluster) -> None:

@@ -33,3 +33,10 @@ def test_only_a_steady_connection_starts_it_again(lasted: float, delay: float) -
 def test_default_jitter_stays_within() -> None:
     backoff = Backoff(base=1.0, cap=1.0)
     assert all(0.0 <= backoff.next() < 1.0 for _ in range(100))
+
+
+def test_what_worked_restarts_it() -> None:
+    backoff = Backoff(base=1.0, cap=8.0, random=lambda: 1.0)
+    assert [backoff.next(), backoff.next()] == [1.0, 2.0]
+    backoff.restart()
+    assert backoff.next() == 1.0

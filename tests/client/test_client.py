@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -478,36 +478,10 @@ async def test_too_many_requests_wait(server: FakeServer) -> None:
         asking.cancel()
 
 
-async def test_watchers_can_leave(server: FakeServer) -> None:
-    client = connect(server.url)
-    seen: list[StateChange] = []
-    off = client.on_state(seen.append)
-    await client.start()
-    off()
-    await client.close()
-    assert seen == [StateChange(State.CONNECTING), StateChange(State.ONLINE)]
-
-
 async def test_what_the_server_says_of_the_user(server: FakeServer) -> None:
     server.handshake = ServerHandshake(check_user=lambda request: {"hello": request.user})
     async with connect(server.url, user="me") as client:
         assert client.user == {"hello": "me"}
-
-
-@pytest.mark.parametrize("answer", [{}, {"users": []}, {"code": 200, "host": "x"}])
-def test_answers_without_an_error(answer: dict[str, Any]) -> None:
-    assert raise_for_code(answer) is answer
-
-
-def test_answers_with_an_error() -> None:
-    with pytest.raises(RequestError, match="name taken") as caught:
-        raise_for_code({"code": 400, "error": "name taken", "path": "username", "message": "m"})
-    assert caught.value.code == 400
-    assert caught.value.fields == {"path": "username", "message": "m"}
-    with pytest.raises(RequestError, match="answered with code 500"):
-        raise_for_code({"code": 500, "error": True})
-    with pytest.raises(ProtocolError, match="no object"):
-        raise_for_code(42)
 
 
 async def test_many_clients_at_once(server: FakeServer) -> None:
@@ -518,3 +492,41 @@ async def test_many_clients_at_once(server: FakeServer) -> None:
     server.push("onNews", {"n": 1})
     assert await asyncio.gather(*heard) == [{"n": 1}] * 50
     await asyncio.gather(*(client.close() for client in clients))
+
+
+async def test_steps_of_logging_in_follow_each_other(server: FakeServer) -> None:
+    steps: list[int] = []
+
+    def step(number: int) -> Callable[[Client], Awaitable[object]]:
+        async def note(client: Client) -> None:
+            await client.request(ECHO)
+            steps.append(number)
+
+        return note
+
+    client = returning(server, log_in=step(1))
+    client.on_log_in(step(2))
+    watch = Watch(client)
+    async with client:
+        with pytest.raises(RuntimeError, match="a client that is online"):
+            client.on_log_in(step(3))
+        server.connections[0].drop()
+        await watch.until(State.ONLINE, 2)
+    assert steps == [1, 2, 1, 2]
+
+
+async def test_a_dropped_connection_comes_back(server: FakeServer) -> None:
+    server.handlers[HUNG] = lambda body: NO_ANSWER
+    client = returning(server)
+    watch = Watch(client)
+    client.drop()  # there is no connection yet
+    async with client:
+        asking = asyncio.create_task(client.request(HUNG))
+        await server.until(lambda: len(server.messages) == 1)
+        client.drop("a tunnel")
+        with pytest.raises(Disconnected, match="a tunnel, before the answer"):
+            await asking
+        change = await watch.until(State.RECONNECTING)
+        assert change.ending == Ending("a tunnel", reconnect=True)
+        await watch.until(State.ONLINE, 2)
+        assert await client.request(ECHO, {"a": 1}) == {"a": 1}

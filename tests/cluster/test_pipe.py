@@ -138,6 +138,13 @@ def test_full() -> None:
     assert peer.answers == [busy]
     assert not peer.pipe.tell(Ping(0))
     assert (peer.pipe.refused, peer.pipe.dropped) == (1, 1)
+    assert peer.pipe.counts == {
+        "pipe_refused": 1,
+        "pipe_dropped": 1,
+        "pipe_expired": 0,
+        "pipe_late": 0,
+        "pipe_resent": 0,
+    }
     peer.flush()
     peer.pipe.answer(Reply(1, b""))
     peer.ask()

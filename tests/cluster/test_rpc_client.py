@@ -449,6 +449,30 @@ async def test_a_peer_that_is_gone_for_good(cluster: Cluster) -> None:
     frontend.client.disconnect("chat-1")
 
 
+async def test_who_fails_for_good_is_no_peer_any_more(cluster: Cluster) -> None:
+    """What asks again elsewhere must be able to tell this from a lost link."""
+    frontend = cluster.frontend("tcp://127.0.0.1:1")
+    peers: list[list[str]] = []
+
+    def failed(answer: Answer) -> None:
+        peers.append(list(frontend.client.peers))
+
+    frontend.client.request("chat-1", "a.b.c", b"", b"", 5.0, IDEMPOTENT, failed)
+    frontend.client.disconnect("chat-1")
+    frontend.client.request("chat-1", "a.b.c", b"", b"", 5.0, IDEMPOTENT, failed)
+    assert peers == [[], []]
+
+
+async def test_counters_outlive_their_peers(cluster: Cluster) -> None:
+    frontend = cluster.frontend("tcp://127.0.0.1:1", limits=Limits(queue_bytes=1000))
+    frontend.request(bytes(2000))
+    frontend.client.cast("chat-1", "m", [])
+    before = frontend.client.counters
+    assert (before["pipe_refused"], before["pipe_dropped"], before["dealer_refused"]) == (1, 1, 0)
+    frontend.client.disconnect("chat-1")
+    assert frontend.client.counters == before
+
+
 async def test_another_address_for_a_known_peer(cluster: Cluster) -> None:
     _, frontend = await cluster.pair()
     other = cluster.worker()
@@ -465,6 +489,18 @@ async def test_a_stranger_says_hello_again(cluster: Cluster) -> None:
     router.say(Stranger(), to=routing_id)
     (hello,) = await router.envelopes()
     assert isinstance(hello, Hello)
+
+
+async def test_who_was_forgotten_begins_anew(cluster: Cluster) -> None:
+    """The peer has given this life of us up: what it knew of us must be told again."""
+    frontend = cluster.frontend()
+    router, routing_id = await bare_router(cluster, frontend)
+    router.say(Stranger(), Stranger(), to=routing_id)
+    await router.envelopes()
+    assert frontend.losses == ["chat-1"]
+    router.say(welcome("life"), welcome("life"), to=routing_id)
+    await eventually(lambda: frontend.ups == ["life", "life"])
+    assert frontend.losses == ["chat-1"]
 
 
 async def test_a_restart_that_was_not_seen(cluster: Cluster) -> None:

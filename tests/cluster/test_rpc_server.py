@@ -405,6 +405,10 @@ async def test_calls_to_a_peer_time_out_and_are_bounded(cluster: Cluster) -> Non
     assert isinstance(call, Call)
     dealer.say(Reply(call.id, pack(1)))
     await eventually(lambda: peer.pipe.late == 1)
+    before = worker.server.counters
+    assert (before["pipe_refused"], before["pipe_late"], before["router_refused"]) == (1, 1, 0)
+    worker.server.close()
+    assert worker.server.counters == before
 
 
 async def test_a_peer_that_does_not_read_stalls_nobody_else(cluster: Cluster) -> None:

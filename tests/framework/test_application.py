@@ -20,7 +20,7 @@ class Node:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def is_up(self, server_id: str) -> bool:
+    def is_alive(self, server_id: str) -> bool:
         return server_id == "chat-2"
 
     async def call(self, *args: Any) -> str:

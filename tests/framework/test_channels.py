@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.timing import MS
 from zchat.errors import RequestError, TimedOut, Unavailable
-from zchat.framework.channel_host import Moved
 from zchat.framework.channels import Channels
 from zchat.framework.context import Origin, current
 from zchat.framework.joins import Joined
+from zchat.framework.owned_channels import Moved
 from zchat.rooms.presence import AlreadyMember, SessionRef
 from zchat.rooms.ring import Ring
 from zchat.rooms.stream import MAX_BODY_BYTES, StreamPosition
@@ -85,17 +85,20 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 
 async def test_the_verbs(bench: Bench) -> None:
-    assert (await bench.room.add("alice", REF, exclusive=True)).members == ["alice"]
+    joined = await bench.room.add("alice", REF, exclusive=True, resume="mine")
+    assert joined.members == ["alice"]
     await bench.room.leave("alice", REF)
     assert await bench.room.members() == ["alice", "bob"]
-    position = await bench.room.publish("onChat", {"a": 1}, uid="alice", cid="c", to=["bob"])
+    position = await bench.room.publish(
+        "onChat", {"a": 1}, uid="alice", cid="c", to=["bob"], members_only=True
+    )
     assert position == StreamPosition("e", 4)
     assert isinstance(position, StreamPosition)
     expected = [
-        ("join", ("room", "alice", REF, True, None, 0)),
+        ("join", ("room", "alice", REF, True, None, "mine", 0)),
         ("leave", ("room", "alice", REF)),
         ("members", ("room",)),
-        ("publish", ("room", "onChat", b'{"a":1}', "alice", "c", ("bob",))),
+        ("publish", ("room", "onChat", b'{"a":1}', "alice", "c", ("bob",), True)),
     ]
     if bench.owner == "chat-1":
         assert bench.host.calls == expected
@@ -141,6 +144,88 @@ async def test_a_channel_that_moves_is_followed() -> None:
     bench.remote.answer = moved
     assert await bench.room.members() == ["alice", "bob"]
     assert (len(bench.remote.calls), len(bench.host.calls)) == (1, 1)
+
+
+class Moving:
+    """A room that moves from here to chat-2, which learns of it later; the journal is theirs."""
+
+    def __init__(self) -> None:
+        self.ring = Ring(1, ["chat-1"])
+        self.journal: list[int] = []
+        self.journal_answers = asyncio.Event()
+        self.journal_answers.set()
+        self.aware = False
+        self.channels = Channels("chat-1", self, lambda: self.ring, self.remote, 5)  # type: ignore[arg-type]
+
+    async def publish(self, name: str, route: str, body: bytes, *rest: Any) -> StreamPosition:
+        """The owner here: it learns of its loss when the journal refuses its batch."""
+        await self.journal_answers.wait()
+        if self.ring.generation > 1:
+            raise Moved("elsewhere", owner="chat-2")
+        return self.write(body)
+
+    async def remote(self, server: str, method: str, args: Sequence[Any], left: float) -> Any:
+        """The next owner: the first call makes it look at the ring."""
+        await asyncio.sleep(0)
+        if not self.aware:
+            self.aware = True
+            raise Moved("mine? elsewhere", owner="chat-1")
+        return self.write(args[2])
+
+    def write(self, body: bytes) -> StreamPosition:
+        self.journal.append(msgspec.json.decode(body)["n"])
+        return StreamPosition("e", len(self.journal))
+
+    async def say(self, number: int) -> int:
+        return (await self.channels.get("room").publish("onChat", {"n": number})).offset
+
+
+async def test_publications_keep_their_order_over_a_move() -> None:
+    room = Moving()
+    said = []
+    for number in range(1, 101):
+        said.append(asyncio.ensure_future(room.say(number)))
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+        if number == 10:
+            room.journal_answers.clear()
+        if number == 20:
+            room.ring = Ring(2, ["chat-2"])
+        if number == 30:
+            room.journal_answers.set()
+    offsets = await asyncio.gather(*said)
+    assert room.journal == list(range(1, 101))
+    assert offsets == list(range(1, 101))
+    assert room.channels._convoys == {}, "nothing stays of it"
+
+
+async def test_publications_that_wait_too_long_for_their_turn_are_not_made() -> None:
+    bench = Bench("chat-2", timeout=50 * MS)
+    hangs: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def hang(*args: Any) -> None:
+        bench.remote.calls.append(("chat-2", "", ()))
+        await hangs
+
+    bench.channels._remote = hang
+    said = [asyncio.ensure_future(bench.room.publish("onChat", {})) for _ in range(3)]
+    for late in said[1:]:
+        with pytest.raises(Unavailable, match="on its way"):
+            await late
+    hangs.cancel()
+    await asyncio.gather(*said, return_exceptions=True)
+    assert len(bench.remote.calls) == 1
+    assert bench.channels._convoys == {}
+
+
+async def test_publications_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.framework.convoy.LIMIT", 2)
+    room = Moving()
+    room.ring = Ring(2, ["chat-2"])
+    said = [asyncio.ensure_future(room.say(number)) for number in range(5)]
+    results = await asyncio.gather(*said, return_exceptions=True)
+    assert [type(result) for result in results] == [int, int, int, Unavailable, Unavailable]
+    assert room.channels.refused == 2
 
 
 @pytest.mark.parametrize("owner", ["chat-1", "chat-2"])

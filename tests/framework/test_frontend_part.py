@@ -23,6 +23,7 @@ from zchat.frontend.disconnect import (
     HANDSHAKE_TIMEOUT,
     KICKED,
     MESSAGE_TOO_BIG,
+    RESUMED,
     SLOW_READER,
     TOO_MANY_BYTES,
     TOO_MANY_MESSAGES,
@@ -105,6 +106,27 @@ async def test_a_backend_kicks_and_the_client_is_told_why(cluster: Cluster) -> N
         await order(cluster, "session.kick", session.id, "too loud")
         assert b"too loud" in (await peer.package()).body
         assert await peer.goodbye() == (KICKED.code, "too loud")
+    await eventually(lambda: len(connector(cluster).sessions) == 0)
+
+
+@pytest.mark.parametrize(
+    ("resumed", "code", "reason"),
+    [
+        (True, RESUMED.code, "resumed on another connection"),
+        (False, KICKED.code, "somebody else has your name in lobby"),
+    ],
+)
+async def test_who_is_put_out_of_its_place_is_told_why(
+    cluster: Cluster, resumed: bool, code: int, reason: str
+) -> None:
+    with at_door(cluster) as door:
+        peer = await door.working()
+        session = await only_session(cluster)
+        worker = cluster.running["chat-server-1"].node
+        assert worker.cast(CONNECTOR, "hub.evict", (session.id, "lobby", resumed))
+        assert reason.encode() in (await peer.package()).body
+        assert await peer.goodbye() == (code, reason)
+        assert worker.cast(CONNECTOR, "hub.evict", (session.id, "lobby", resumed))  # late
     await eventually(lambda: len(connector(cluster).sessions) == 0)
 
 
@@ -234,7 +256,7 @@ async def test_the_handshake_has_a_time_limit(tmp_path: Path) -> None:
 
 
 async def test_the_heartbeat_is_the_settings(tmp_path: Path) -> None:
-    settings = replace(FAST, client=replace(FAST.client, heartbeat=17.0))
+    settings = replace(FAST, client=replace(FAST.client, heartbeat=17))
     async with Cluster(tmp_path, ONE_EACH, settings=settings) as cluster:
         with at_door(cluster) as door:
             peer = await door.upgraded()

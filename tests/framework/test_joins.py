@@ -26,7 +26,7 @@ async def joins() -> Joins:
 
 
 async def test_each_has_a_token_of_this_life(joins: Joins) -> None:
-    one, two = (joins.begin(channel(), "alice", ref(), True) for _ in range(2))
+    one, two = (joins.begin(channel(), "alice", ref(), True, "t") for _ in range(2))
     assert one.token != two.token
     assert one.token.startswith(b"life1/")
     assert joins.get(one.token) is one
@@ -34,7 +34,7 @@ async def test_each_has_a_token_of_this_life(joins: Joins) -> None:
 
 
 async def test_ended_ones_are_forgotten(joins: Joins) -> None:
-    one, two = (joins.begin(channel(), "alice", ref(n), True) for n in (1, 2))
+    one, two = (joins.begin(channel(), "alice", ref(n), True, "t") for n in (1, 2))
     joins.end(one)
     assert (joins.get(one.token), len(joins)) == (None, 1)
     assert joins.wait_in("room")
@@ -44,17 +44,17 @@ async def test_ended_ones_are_forgotten(joins: Joins) -> None:
 
 async def test_those_of_one_session_in_one_channel_share_their_fate(joins: Joins) -> None:
     room = channel()
-    one = joins.begin(room, "alice", ref(1), True)
-    joins.begin(room, "alice", ref(2), True)
-    joins.begin(channel("other"), "alice", ref(1), True)
+    one = joins.begin(room, "alice", ref(1), True, "t")
+    joins.begin(room, "alice", ref(2), True, "t")
+    joins.begin(channel("other"), "alice", ref(1), True, "t")
     assert not joins.shared(one)
-    again = joins.begin(room, "alice", ref(1), False)
+    again = joins.begin(room, "alice", ref(1), False, "t")
     assert joins.shared(one)
     assert joins.shared(again)
 
 
 async def test_failing_some(joins: Joins) -> None:
-    one, two, done = (joins.begin(channel(), "alice", ref(n), True) for n in (1, 2, 1))
+    one, two, done = (joins.begin(channel(), "alice", ref(n), True, "t") for n in (1, 2, 1))
     done.admitted.set_result(Joined(StreamPosition("e", 0), []))
     joins.fail(lambda join: join.ref == ref(1), Unavailable("gone"))
     assert isinstance(one.admitted.exception(), Unavailable)
@@ -64,9 +64,9 @@ async def test_failing_some(joins: Joins) -> None:
 
 async def test_a_failure_that_nobody_heard_is_no_news_for_the_log(joins: Joins) -> None:
     """The loop complains of exceptions never retrieved, which fails this test."""
-    join = joins.begin(channel(), "alice", ref(), True)
+    join = joins.begin(channel(), "alice", ref(), True, "t")
     joins.fail(lambda _: True, Unavailable("gone"))
     joins.end(join)
-    cancelled = joins.begin(channel(), "alice", ref(), True)
+    cancelled = joins.begin(channel(), "alice", ref(), True, "t")
     cancelled.admitted.cancel()
     joins.end(cancelled)

@@ -15,7 +15,7 @@ from zchat.config.topology import Server, Topology
 from zchat.framework.journal_ring import JournalRing
 from zchat.rooms.ring import Ring
 from zchat.rooms.stores.base import RingRow, Store
-from zchat.rooms.stores.journal_file import Retention
+from zchat.rooms.stores.journal_options import JournalOptions, Retention
 from zchat.rooms.stores.memory import MemoryStore
 from zchat.rooms.stores.sqlite import SqliteStore
 
@@ -130,26 +130,54 @@ def test_each_stranger_has_its_own_time(store: MemoryStore) -> None:
     assert keeper.wanted(both, 3.5) == {"chat-1"}
 
 
-def test_a_stranger_that_went_and_came_back_has_its_time_again(store: MemoryStore) -> None:
-    keeper = Keeper("chat-1", store, "chat-1")
-    both = names("chat-1", "chat-9")
-    keeper.wanted(both, 0.0)
-    keeper.wanted(names("chat-1"), 1.0)
-    assert keeper.wanted(both, 2.5) == both
-    assert keeper.wanted(both, 4.5) == {"chat-1"}
+def test_a_stranger_that_comes_back_may_stay_twice_as_long(store: MemoryStore) -> None:
+    """It is listed somewhere: we may be the one that is behind."""
+    keeper, now = Keeper("chat-1", store, "chat-1"), 0.0
+    alone, both = names("chat-1"), names("chat-1", "chat-9")
+    for patience in (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0):
+        assert keeper.wanted(both, now) == both
+        assert keeper.wanted(both, now + patience - 0.1) == both
+        assert keeper.wanted(both, now + patience) == alone
+        assert keeper.wanted(alone, now + patience) == alone
+        now += 100.0
 
 
-def test_a_stranger_that_gets_a_line_is_none(store: MemoryStore) -> None:
-    keeper = Keeper("chat-1", store, "chat-1")
-    both = names("chat-1", "chat-9")
-    keeper.wanted(both, 0.0)
-    keeper.follow(listing("chat-1", "chat-9"))
-    assert keeper.wanted(both, 50.0) == both
+def test_who_comes_back_after_its_line_went_is_let_be_at_first(store: MemoryStore) -> None:
+    keeper = Keeper("chat-1", store, "chat-1", "chat-2")
     keeper.follow(listing("chat-1"))
-    assert keeper.wanted(both, 50.0) == {"chat-1"}, "now it saw the line go"
+    alone, both = names("chat-1"), names("chat-1", "chat-2")
+    assert keeper.wanted(both, 0.0) == alone
+    assert keeper.wanted(alone, 0.5) == alone
+    assert keeper.wanted(both, 1.0) == both
+    assert keeper.wanted(both, 4.9) == both
+    assert keeper.wanted(both, 5.0) == alone, "its supervisord has stopped it meanwhile"
 
 
-# Keeping the row
+def test_with_another_servers_json_all_begins_anew(store: MemoryStore) -> None:
+    keeper = Keeper("chat-1", store, "chat-1")
+    both = names("chat-1", "chat-9")
+    for now in (0.0, 10.0, 20.0):
+        keeper.wanted(both, now)
+        keeper.wanted(names("chat-1"), now + 5.0)
+    keeper.follow(listing("chat-1"))
+    assert keeper.wanted(both, 30.0) == both
+    assert keeper.wanted(both, 40.0) == both, "read again, and the same: it has 16 seconds"
+    keeper.follow(listing("chat-1", "chat-3"))
+    assert keeper.wanted(both, 41.0) == both
+    assert keeper.wanted(both, 43.0) == names("chat-1")
+
+
+async def test_one_that_stays_behind_disturbs_less_and_less(store: MemoryStore) -> None:
+    """A servers.json that one machine never gets: ten minutes of it are a dozen changes."""
+    old = Keeper("chat-1", store, "chat-1")
+    new = Keeper("chat-2", store, "chat-1", "chat-2")
+    out = 0
+    for step in range(1200):
+        for keeper in (old, new):
+            await keeper.keep(step / 2)
+        out += "chat-2" not in (await store.ring()).workers
+    assert out == 0, "it is out for half a second each time"
+    assert (await store.ring()).generation <= 2 + 2 * 14
 
 
 async def test_it_begins_with_an_empty_ring(store: MemoryStore) -> None:
@@ -280,17 +308,14 @@ async def test_two_with_servers_json_of_different_moments(store: MemoryStore) ->
 
 async def test_many_start_at_once_on_one_file(tmp_path: Path) -> None:
     ids = [f"chat-{number}" for number in range(4)]
-    stores = [
-        SqliteStore(
-            tmp_path / "journal.sqlite",
-            sync="off",
-            boot="b",
-            retention=Retention(10, 60.0),
-            new_epoch=lambda: "e",
-            clock=lambda: 0,
-        )
-        for _ in ids
-    ]
+    options = JournalOptions(
+        sync="off",
+        boot="b",
+        retention=Retention(10, 60.0),
+        new_epoch=lambda: "e",
+        clock=lambda: 0,
+    )
+    stores = [SqliteStore(tmp_path / "journal.sqlite", options) for _ in ids]
     keepers = [Keeper(name, store, *ids) for name, store in zip(ids, stores, strict=True)]
     for now in range(len(ids) + 1):
         await asyncio.gather(*(keeper.keep(float(now)) for keeper in keepers))

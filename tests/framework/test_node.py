@@ -305,7 +305,34 @@ async def test_when_full_requests_are_refused_and_counted(
     assert (failure.code, failure.fields) == (503, {"retry": True})
     ask(bench, NOTIFY)
     await eventually(lambda: chat.refused == 2)
+    assert chat.counters["requests_refused"] == 2
     assert bench.peers["chat-1"].requests == []
+
+
+async def test_who_is_about_to_stop_is_up_but_not_alive(bench: Bench) -> None:
+    connector, chat = bench.peers["connector-1"].node, bench.peers["chat-1"].node
+    assert connector.is_alive("chat-1")
+    assert not connector.is_alive("chat-2")
+    chat.speak_of_stopping()
+    await eventually(lambda: not connector.is_alive("chat-1"))
+    assert connector.is_up("chat-1")
+    assert not chat.is_alive("chat-1")
+
+
+async def test_who_links_later_is_told_of_the_stop_too(bench: Bench) -> None:
+    bench.peers["chat-1"].node.speak_of_stopping()
+    gate = bench.start("gate-1", "chat-1").node
+    await eventually(lambda: gate.is_up("chat-1"))
+    await eventually(lambda: not gate.is_alive("chat-1"))
+
+
+async def test_the_next_life_of_who_stopped_is_alive(bench: Bench) -> None:
+    connector = bench.peers["connector-1"].node
+    bench.peers["chat-1"].node.speak_of_stopping()
+    await eventually(lambda: not connector.is_alive("chat-1"))
+    await bench.stop("chat-1")
+    bench.start("chat-1")
+    await eventually(lambda: connector.is_alive("chat-1"))
 
 
 async def test_calls_of_a_life_that_ended_before_they_ran_do_not_run(bench: Bench) -> None:

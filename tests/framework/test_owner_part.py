@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.framework.test_running import says_until_heard
-from tests.support.cluster import Cluster
-from tests.support.timing import eventually
+from tests.support.cluster import FAST, Cluster
+from tests.support.person import Person
+from tests.support.timing import MS, eventually
+from zchat.chat.app import app as chat
+from zchat.cluster.publisher import Publisher
 from zchat.errors import ConfigError
 from zchat.framework.channel_host import ChannelHost
 from zchat.framework.frontend_part import FrontendPart
 from zchat.frontend.session import Session
+from zchat.rooms.stream import PresenceChange, decode_frame
 
 CHAT = "chat-server-1"
 TWO_DOORS = {"gate": 1, "connector": 2, "chat": 1}
@@ -52,11 +59,17 @@ async def test_status_counts(cluster: Cluster) -> None:
     await alice.say("hello")
     owner = cluster.running[CHAT].owner
     assert owner is not None
-    assert owner.status() == {
-        "channels": 1,
-        "published": 1,
-        "counters": {"publications_refused": 0},
+    status = owner.status()
+    assert (status["channels"], status["published"]) == (1, 1)
+    assert status["counters"].keys() >= {
+        "appends_fenced",
+        "channels_forgotten",
+        "link_tokens_forgotten",
+        "publications_refused",
+        "publications_repeated",
+        "xpub_refused",
     }
+    assert not any(status["counters"].values())
 
 
 async def test_of_two_claims_to_one_name_the_older_wins_and_the_other_is_told(
@@ -71,9 +84,10 @@ async def test_of_two_claims_to_one_name_the_older_wins_and_the_other_is_told(
     await cluster.start(CHAT)
     await eventually(lambda: host(cluster).settled)
     await eventually(lambda: young.client.state.value != "online")
-    assert host(cluster).counters["claims_lost"] == 1
+    assert host(cluster).counts["claims_lost"] == 1
     await says_until_heard(old, "mine", old)
-    assert host(cluster).channels["lobby"].presence.uids() == ["alice"]
+    presence = host(cluster).channels["lobby"].presence
+    await eventually(lambda: presence.uids() == ["alice"])  # bob, whom nobody claimed, is lost
     (left,) = host(cluster).channels["lobby"].presence.members["alice"].sessions
     assert left.frontend == "connector-server-1"
 
@@ -107,6 +121,30 @@ async def test_members_stay_while_publications_are_linked_again(cluster: Cluster
     assert (alice.pushes["onLeave"], bob.pushes["onLeave"]) == ([], [])
 
 
+async def test_members_are_told_what_cannot_be_fetched_any_more(tmp_path: Path) -> None:
+    settings = replace(
+        FAST,
+        rooms=replace(FAST.rooms, history=5),
+        journal=replace(FAST.journal, path=""),
+    )
+    async with Cluster(tmp_path, TWO_DOORS, settings=settings) as cluster:
+        alice = await cluster.enter("alice", "lobby", connector=0)
+        bob = await cluster.enter("bob", "lobby", connector=1)
+        heard: list[Any] = []
+        bob.client.on("onHistoryLost", heard.append)
+        bob.client.on("onChat", lambda body: heard.append(body["offset"]))
+        part = frontend(cluster, 1)
+        part._subscriber.disconnect(CHAT)
+        for number in range(1, 21):
+            await alice.say(str(number))
+        part._subscriber.connect(CHAT, cluster.running[CHAT].server.pub_address)
+        await eventually(lambda: len(heard) == 6)
+        epoch = bob.pushes["onChat"][0]["epoch"]
+        assert heard == [{"epoch": epoch, "after": 0, "before": 16}, 16, 17, 18, 19, 20]
+        counters = part.status()["counters"]
+        assert (counters["history_lost"], counters["items_lost"]) == (1, 15)
+
+
 async def test_a_taken_port_says_who_asks_and_leaves_nothing_open(cluster: Cluster) -> None:
     running = cluster.running[CHAT]
     with pytest.raises(ConfigError) as caught:
@@ -121,3 +159,108 @@ async def test_stopping_twice_is_stopping_once(cluster: Cluster) -> None:
     assert owner is not None
     await cluster.stop(CHAT)
     await owner.stop()
+
+
+# Who is here
+
+
+class LossyPublisher(Publisher):
+    """Loses every third change of a member list."""
+
+    changes = 0
+    lost = 0
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        if isinstance(decode_frame(payload), PresenceChange):
+            LossyPublisher.changes += 1
+            if LossyPublisher.changes % 3 == 0:
+                LossyPublisher.lost += 1
+                return
+        super().publish(topic, payload)
+
+
+class Watcher:
+    """Whom a client shows, and that it hears of nobody's coming or going twice."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.people: set[str] = set()
+        self.surprises: list[str] = []
+        person.client.on("onAdd", self._add)
+        person.client.on("onLeave", self._leave)
+
+    async def enter(self, room: str) -> None:
+        self.people = set(await self.person.enter(room))
+
+    def _add(self, body: dict[str, str]) -> None:
+        if body["user"] in self.people:
+            self.surprises.append(f"+{body['user']}")
+        self.people.add(body["user"])
+
+    def _leave(self, body: dict[str, str]) -> None:
+        if body["user"] not in self.people:
+            self.surprises.append(f"-{body['user']}")
+        self.people.discard(body["user"])
+
+
+async def watch(cluster: Cluster, name: str, connector: int) -> Watcher:
+    watcher = Watcher(await cluster.connect(name, connector))
+    await watcher.enter("lobby")
+    return watcher
+
+
+async def test_lists_are_right_in_the_end_although_changes_are_lost(tmp_path: Path) -> None:
+    LossyPublisher.changes = LossyPublisher.lost = 0
+    lossy = copy(chat)
+    lossy.parts = replace(chat.parts, publisher=LossyPublisher)
+    async with Cluster(tmp_path, TWO_DOORS, app=lossy) as cluster:
+        watchers = [await watch(cluster, f"person{n}", n % 2) for n in range(12)]
+        staying = [w for n, w in enumerate(watchers) if n % 3]
+        for watcher in watchers[::3]:
+            await watcher.person.close()
+        expected = {watcher.person.name for watcher in staying}
+        await eventually(lambda: all(w.people == expected for w in staying), 8000 * MS)
+        assert LossyPublisher.lost >= 4
+        assert [watcher.surprises for watcher in staying] == [[]] * len(staying)
+        compared = [frontend(cluster, n).resync.counters["compared"] for n in (0, 1)]
+        assert min(compared) > 0
+        assert frontend(cluster, 0).status()["counters"]["compared"] == compared[0]
+
+
+async def test_who_dies_with_connector_and_worker_leaves_after_the_grace(cluster: Cluster) -> None:
+    alice = await watch(cluster, "alice", 0)
+    bob = await watch(cluster, "bob", 1)
+    carol = await watch(cluster, "carol", 0)
+    assert alice.people == {"alice", "bob", "carol"}
+    await cluster.kill("connector-server-2")
+    await cluster.kill(CHAT)
+    await bob.person.close()
+    await cluster.start(CHAT)
+    stay = {"alice", "carol"}
+    await eventually(lambda: alice.people == carol.people == stay, 8000 * MS)
+    for watcher in (alice, carol):
+        assert watcher.person.pushes["onLeave"] == [{"route": "onLeave", "user": "bob"}]
+    late = await watch(cluster, "late", 0)
+    assert late.people == {"alice", "carol", "late"}
+    await eventually(lambda: "late" in alice.people)
+    assert [watcher.surprises for watcher in (alice, carol, late)] == [[], [], []]
+
+
+async def test_who_comes_back_within_the_grace_makes_no_noise(tmp_path: Path) -> None:
+    rooms = replace(FAST.rooms, grace=20_000 * MS)
+    settings = replace(FAST, rooms=rooms)
+    async with Cluster(tmp_path, TWO_DOORS, settings=settings) as cluster:
+        alice = await watch(cluster, "alice", 0)
+        bob = await watch(cluster, "bob", 1)
+        await cluster.kill("connector-server-2")
+        await cluster.kill(CHAT)
+        await bob.person.close()
+        await cluster.start(CHAT)
+        await eventually(lambda: "lobby" in host(cluster).channels)
+        presence = host(cluster).channels["lobby"].presence
+        await eventually(lambda: presence.uids() == ["alice", "bob"])
+        again = await watch(cluster, "bob", 0)
+        await says_until_heard(again.person, "back", alice.person)
+        assert alice.people == again.people == {"alice", "bob"}
+        assert alice.surprises == again.surprises == []
+        assert alice.person.pushes["onLeave"] == []

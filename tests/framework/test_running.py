@@ -152,6 +152,36 @@ async def test_a_worker_taken_out_hands_its_rooms_over(cluster: Cluster) -> None
     assert alice.pushes["onLeave"] == bob.pushes["onLeave"] == []
 
 
+async def test_a_connector_that_drains_gets_nobody_any_more(tmp_path: Path) -> None:
+    settings = replace(FAST, cluster=replace(FAST.cluster, drain=2000 * MS))
+    async with Cluster(tmp_path, settings=settings) as cluster:
+        person = await cluster.connect("stays", connector=0, reconnect=False)
+        gate = cluster.running["gate-server-1"]
+        draining = cluster.running.pop("connector-server-1")
+        stopping = asyncio.create_task(draining.stop())
+        await eventually(lambda: not gate.node.is_alive("connector-server-1"))
+        for number in range(10):
+            await cluster.enter(f"new{number}", "lobby")
+        second = cluster.running["connector-server-2"].frontend
+        assert second is not None
+        assert len(second.sessions) == 10
+        await person.close()
+        await stopping
+
+
+async def test_status_has_the_counters_of_all_queues(cluster: Cluster) -> None:
+    connector = cluster.running["connector-server-1"]
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    await alice.say("hello")
+    counters = (await connector.status())["counters"]
+    assert (counters["forwarded"], counters["local"]) == (1, 1)
+    assert "pipe_refused" not in counters
+    connector.node.client.peers["chat-server-1"].pipe.refused += 2
+    connector.node.refused += 1
+    counters = (await connector.status())["counters"]
+    assert (counters["pipe_refused"], counters["requests_refused"]) == (2, 1)
+
+
 async def test_a_new_connector_gets_people(cluster: Cluster) -> None:
     added = cluster.list_server("connector")
     running = await cluster.start(added)

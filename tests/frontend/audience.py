@@ -5,6 +5,7 @@ A package here is any short text; what a connection was sent is read back as tho
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import cast
 
@@ -12,7 +13,8 @@ from zchat.cluster.subscriber import Subscriber
 from zchat.frontend.connection import Connection
 from zchat.frontend.disconnect import Disconnect
 from zchat.frontend.frames import frame
-from zchat.frontend.hub import Hub, LocalChannel
+from zchat.frontend.hub import HISTORY_LOST, Hub
+from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Membership, Session, SessionTable
 from zchat.rooms.stream import Item, PresenceChange, Published, StreamPosition, encode_frame
 
@@ -50,13 +52,17 @@ class FakeConnection:
 
 
 def texts(data: bytes) -> list[str]:
-    """The packages in a run of unmasked frames."""
+    """The packages in a run of unmasked frames; of the hub's own push, what it says."""
     found = []
     while data:
         length, start = data[1], 2
         if length == 126:
             length, start = int.from_bytes(data[2:4], "big"), 4
-        found.append(data[start : start + length].decode())
+        text = data[start : start + length].decode()
+        if HISTORY_LOST in text:
+            lost = json.loads(text[text.index("{") :])
+            text = f"lost {lost['epoch']} {lost['after']}-{lost['before']}"
+        found.append(text)
         data = data[start + length :]
     return found
 
@@ -86,11 +92,13 @@ class Stage:
     def __init__(self, *, hold_limit: int = 1 << 20) -> None:
         self.subscriber = FakeSubscriber()
         self.fetched: list[LocalChannel] = []
+        self.compared: list[LocalChannel] = []
         self.lost: list[tuple[str, str, str]] = []
         self.sessions = SessionTable("connector-server-1", "0123456789abcdef")
         self.hub = Hub(
             cast(Subscriber, self.subscriber),
             self.fetched.append,
+            self.compared.append,
             self._lost,
             hold_limit=hold_limit,
         )
@@ -119,18 +127,29 @@ class Stage:
         self,
         session: Session,
         offset: int = 0,
-        version: int = 0,
+        version: int = 1,
         *,
         epoch: str = EPOCH,
         channel: str = LOBBY,
+        uids: Sequence[str] | None = (),
     ) -> bool:
-        position = StreamPosition(epoch, offset)
-        return self.hub.joined(session, channel, position, version, 1.5, True)
+        """The owner's word, with a list; the hub takes the first list only."""
+        position, resume = StreamPosition(epoch, offset), f"resume {session.id}"
+        return self.hub.joined(session, channel, position, version, 1.5, True, resume, uids)
 
-    def enter(self, uid: str, offset: int = 0, version: int = 0, channel: str = LOBBY) -> Session:
+    def enter(
+        self,
+        uid: str,
+        offset: int = 0,
+        version: int = 1,
+        channel: str = LOBBY,
+        *,
+        epoch: str = EPOCH,
+        uids: Sequence[str] | None = (),
+    ) -> Session:
         """A member that is live at once."""
         session = self.join(uid, channel)
-        assert self.joined(session, offset, version, channel=channel)
+        assert self.joined(session, offset, version, channel=channel, epoch=epoch, uids=uids)
         return session
 
     def answer(self, session: Session, origin: int) -> None:
@@ -151,16 +170,20 @@ class Stage:
         items = items_of(*names, to=to)
         self.hub.on_frame(channel, encode_frame(Published(epoch, first, items)))
 
-    def presence(
-        self, version: int, uid: str, *, epoch: str = EPOCH, package: str | None = None
-    ) -> None:
-        text = f"+{uid}" if package is None else package
-        change = PresenceChange(epoch, version, uid, True, text.encode())
-        self.hub.on_frame(LOBBY, encode_frame(change))
+    def presence(self, version: int, uid: str, joined: bool = True, **how: str) -> None:
+        self.hub.on_frame(LOBBY, encode_frame(change(version, uid, joined, **how)))
 
     @property
     def lobby(self) -> LocalChannel:
         return self.hub.channels[LOBBY]
+
+
+def change(
+    version: int, uid: str, joined: bool = True, *, epoch: str = EPOCH, package: str | None = None
+) -> PresenceChange:
+    """Its push is +uid or -uid unless it is given."""
+    text = f"{'+' if joined else '-'}{uid}" if package is None else package
+    return PresenceChange(epoch, version, uid, joined, text.encode())
 
 
 def items_of(*names: str, to: Sequence[str] | None = None) -> tuple[Item, ...]:

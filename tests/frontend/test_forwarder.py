@@ -34,20 +34,37 @@ class Sent:
         (self.budget, self.kind, self.on_answer) = args[4:7]
         self.message_id: int = args[7] if len(args) > 7 else 0
 
+        self.done = False
+
     def reply(self, body: bytes = b"{}") -> None:
+        self.done = True
         self.on_answer(Reply(1, body))
+
+    def fail(self, code: int, text: str) -> None:
+        self.done = True
+        self.on_answer(failure(1, code, text, {}))
 
 
 class FakeClient:
     def __init__(self) -> None:
         self.sent: list[Sent] = []
+        self.peers = {"chat-server-1", "chat-server-2", "chat-server-3"}
         self.at_once: Callable[[OnAnswer], None] | None = None
 
     def request(self, *args: Any) -> int:
         self.sent.append(Sent(*args))
-        if self.at_once:
+        if args[0] not in self.peers:
+            args[6](failure(1, 503, f"no server {args[0]}", {"retry": True}))
+        elif self.at_once:
             self.at_once(args[6])
         return 1
+
+    def disconnect(self, server: str) -> None:
+        """What is unanswered there fails, oldest first."""
+        self.peers.discard(server)
+        for sent in self.sent:
+            if sent.server == server and not sent.done:
+                sent.fail(503, f"lost the link to {server}")
 
 
 class Desk:
@@ -66,19 +83,32 @@ class Desk:
             self.stage.hub,
             deadline=5.0,
             limit=limit,
+            now=100.0,
             retried=frozenset({SEND}),
         )
+        self.pick: Callable[[], str | Exception] = lambda: self.picked
         self.session = self.stage.open()
 
     def _pick(self, server_type: str, session: Session, route: str, body: bytes) -> str:
         assert server_type == route.partition(".")[0]
         assert session is self.session
-        if isinstance(self.picked, Exception):
-            raise self.picked
-        return self.picked
+        picked = self.pick()
+        if isinstance(picked, Exception):
+            raise picked
+        return picked
+
+    def close(self) -> None:
+        """The session's connection ends."""
+        connection_of(self.session).disconnect = SERVER_STOPPING
+        self.stage.close(self.session)
+        self.forwarder.closed(self.session)
 
     def take(self, id: int, route: str = SEND, body: bytes = b"{}") -> None:  # noqa: A002
         self.forwarder.take(self.session, Message(id, REQUEST, route, body))
+
+    def sent_to(self, server: str) -> list[int]:
+        """The message ids that a server was sent, in order."""
+        return [sent.message_id for sent in self.client.sent if sent.server == server]
 
     @property
     def answers(self) -> list[tuple[int, Any]]:
@@ -272,3 +302,251 @@ async def test_an_answer_lets_its_member_go_live_behind_it(desk: Desk) -> None:
     answer, push = connection_of(desk.session).writes
     assert answer.endswith(b"{}")
     assert push.endswith(b"one")
+
+
+# Lanes: what one session asks of one server type stays in order
+
+
+def test_what_is_meant_for_another_server_waits_for_the_first_ones_answers(desk: Desk) -> None:
+    desk.take(1)
+    desk.take(2)
+    desk.picked = "chat-server-2"
+    desk.take(3)
+    desk.take(4)
+    assert (desk.sent_to("chat-server-1"), desk.sent_to("chat-server-2")) == ([1, 2], [])
+    desk.client.sent[1].reply()
+    assert desk.sent_to("chat-server-2") == []
+    desk.client.sent[0].reply()
+    assert desk.sent_to("chat-server-2") == [3, 4]
+    desk.take(5)
+    assert desk.sent_to("chat-server-2") == [3, 4, 5]
+    assert desk.session.in_flight == {3, 4, 5}
+    assert desk.forwarder.counters["held"] == 2
+
+
+def test_held_requests_go_as_far_as_they_go_to_one_server(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    for number in (2, 3, 4):
+        desk.take(number)
+    picks = iter(["chat-server-2", "chat-server-2", "chat-server-3", "chat-server-3"])
+    desk.pick = lambda: next(picks)
+    desk.client.sent[0].reply()
+    assert desk.sent_to("chat-server-2") == [2, 3]
+    assert desk.sent_to("chat-server-3") == []
+    desk.client.sent[1].fail(504, "late")
+    desk.client.sent[2].reply()
+    assert desk.sent_to("chat-server-3") == [4]
+
+
+def test_a_server_that_is_meant_again_still_takes_them_in_order(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.picked = "chat-server-1"
+    desk.take(3)
+    assert desk.sent_to("chat-server-1") == [1]
+    desk.client.sent[0].reply()
+    assert desk.sent_to("chat-server-1") == [1, 2, 3]
+
+
+def test_sessions_and_server_types_do_not_wait_for_each_other(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2, "area.areaHandler.look")
+    first, desk.session = desk.session, desk.stage.open()
+    desk.take(3)
+    desk.session = first
+    assert desk.sent_to("chat-server-2") == [2, 3]
+
+
+def test_a_notify_waits_but_nothing_waits_for_it(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(0)
+    assert desk.sent_to("chat-server-2") == []
+    desk.client.sent[0].reply()
+    assert desk.sent_to("chat-server-2") == [0]
+    assert desk.client.sent[-1].kind == NOTIFY
+    desk.picked = "chat-server-3"
+    desk.take(2)
+    assert desk.sent_to("chat-server-3") == [2]
+
+
+def test_what_is_held_counts_for_the_limit() -> None:
+    desk = Desk(limit=2)
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.take(3)
+    assert [(number, body["code"]) for number, body in desk.answers] == [(3, 429)]
+
+
+def test_a_held_request_means_what_it_meant_when_it_came(desk: Desk) -> None:
+    desk.session.push({"rid": "lobby"})
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.session.push({"rid": "den"})
+    desk.client.sent[0].reply()
+    assert decode_snapshot(desk.client.sent[1].session).settings == {"rid": "lobby"}
+
+
+def test_the_time_of_a_held_request_runs_from_when_it_came(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.forwarder.tick(102.0)
+    desk.take(3)
+    desk.client.sent[0].reply()
+    assert [sent.budget for sent in desk.client.sent] == [5.0, 3.0, 5.0]
+
+
+def test_what_was_held_too_long_is_answered(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.take(0)
+    desk.forwarder.tick(104.9)
+    desk.take(3)
+    assert desk.answers == []
+    desk.forwarder.tick(105.0)
+    text = "earlier requests were not answered in time"
+    assert desk.answers == [(2, {"code": 503, "error": text, "retry": True})]
+    assert (desk.session.requests, desk.session.in_flight) == (2, {1, 3})
+    assert desk.forwarder.counters["held_overdue"] == 2
+    desk.client.sent[0].fail(504, "late")
+    assert desk.sent_to("chat-server-2") == [3]
+
+
+def test_what_no_router_wants_any_more_is_answered(desk: Desk, expected_logs: ExpectedLogs) -> None:
+    expected_logs("zchat.session", f"{SEND}: no server could be picked")
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    for number in (2, 3, 4):
+        desk.take(number)
+    picks: list[str | Exception] = [
+        RequestError("leave first"),
+        TypeError("secret"),
+        "chat-server-3",
+    ]
+    desk.pick = lambda: picks.pop(0)
+    desk.client.sent[0].reply()
+    assert [(number, body.get("error")) for number, body in desk.answers] == [
+        (1, None),
+        (2, "leave first"),
+        (3, "internal error"),
+    ]
+    assert desk.sent_to("chat-server-3") == [4]
+
+
+def test_a_closed_session_drops_what_it_has_held(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.close()
+    desk.client.sent[0].reply()
+    desk.forwarder.tick(200.0)
+    assert (desk.sent_to("chat-server-2"), desk.answers) == ([], [])
+    assert desk.forwarder.counters["held_dropped"] == 1
+
+
+def test_a_session_that_ends_by_an_answer_sends_no_more(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.take(3)
+
+    def pick() -> str:
+        desk.close()
+        raise RequestError("leave first")
+
+    desk.pick = pick
+    desk.client.sent[0].reply()
+    assert desk.sent_to("chat-server-2") == []
+
+
+# Servers that are taken out of servers.json
+
+
+def test_retried_requests_of_a_server_that_is_gone_go_to_another_in_order(desk: Desk) -> None:
+    desk.take(1)
+    desk.take(2)
+    desk.take(3)
+    desk.client.sent[1].reply()
+    desk.picked = "chat-server-2"
+    desk.take(4)
+    desk.client.disconnect("chat-server-1")
+    desk.take(5)
+    assert desk.sent_to("chat-server-2") == []
+    desk.forwarder.repick()
+    assert desk.sent_to("chat-server-2") == [1, 3, 4, 5]
+    assert [number for number, _ in desk.answers] == [2]
+    for sent in desk.client.sent[3:]:
+        sent.reply()
+    assert [number for number, _ in desk.answers] == [2, 1, 3, 4, 5]
+    assert (desk.session.requests, desk.session.in_flight) == (0, None)
+    assert desk.forwarder.counters["sent_again"] == 2
+
+
+def test_other_requests_of_a_server_that_is_gone_fail(desk: Desk) -> None:
+    desk.take(1, "chat.chatHandler.other")
+    desk.take(2)
+    desk.picked = "chat-server-2"
+    desk.take(3, "chat.chatHandler.other")
+    desk.client.disconnect("chat-server-1")
+    desk.forwarder.repick()
+    assert [(number, body["code"]) for number, body in desk.answers] == [(1, 503)]
+    assert desk.sent_to("chat-server-2") == [2, 3]
+
+
+def test_the_tick_sends_again_what_found_no_server(desk: Desk) -> None:
+    desk.picked = "chat-server-9"
+    desk.take(1)
+    desk.take(2)
+    desk.forwarder.repick()
+    assert desk.answers == []
+    desk.client.peers.add("chat-server-9")
+    desk.client.sent.clear()
+    desk.forwarder.tick(101.0)
+    assert desk.sent_to("chat-server-9") == [1, 2]
+    assert [sent.budget for sent in desk.client.sent] == [4.0, 4.0]
+
+
+def test_what_could_not_be_sent_again_in_time_is_answered_with_why(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-9"
+    desk.client.disconnect("chat-server-1")
+    desk.forwarder.tick(101.0)
+    desk.forwarder.tick(105.0)
+    assert desk.answers == [(1, {"code": 503, "error": "no server chat-server-9", "retry": True})]
+    desk.forwarder.tick(300.0)
+    assert len(desk.answers) == 1
+
+
+def test_what_may_have_been_done_is_not_refused_by_a_router(desk: Desk) -> None:
+    desk.take(1)
+    desk.client.disconnect("chat-server-1")
+    desk.picked = RequestError("enter first")
+    desk.forwarder.repick()
+    ((_, body),) = desk.answers
+    assert body["error"] == "lost the link to chat-server-1"
+
+
+def test_nothing_is_sent_again_for_a_closed_session(desk: Desk) -> None:
+    desk.take(1)
+    desk.close()
+    desk.picked = "chat-server-2"
+    desk.client.disconnect("chat-server-1")
+    desk.forwarder.tick(101.0)
+    assert desk.sent_to("chat-server-2") == []
+    assert desk.session.requests == 0
+
+
+def test_a_failure_of_a_server_that_is_still_there_is_final(desk: Desk) -> None:
+    desk.take(1)
+    desk.picked = "chat-server-2"
+    desk.take(2)
+    desk.client.sent[0].fail(503, "too much is waiting for chat-server-1")
+    assert [number for number, _ in desk.answers] == [1]
+    assert desk.sent_to("chat-server-2") == [2]

@@ -11,12 +11,11 @@ from tests.frontend.audience import (
     LOBBY,
     OWNER,
     Stage,
-    connection_of,
+    change,
     heard,
     items_of,
 )
 from tests.support.logs import ExpectedLogs
-from zchat.frontend.disconnect import SLOW_READER
 from zchat.rooms.follower import Run
 from zchat.rooms.stream import Published, StreamPosition, encode_frame
 
@@ -222,7 +221,8 @@ async def test_what_the_owner_has_no_more_keeps_nobody_waiting(stage: Stage) -> 
     assert set(stage.lobby.live) == {alice.id, bob.id}
     stage.publish(6, "six")
     await turn()
-    assert heard(alice) == heard(bob) == ["six"]
+    assert heard(alice) == ["lost e1 0-6", "six"]
+    assert heard(bob) == ["six"]  # it came in after what is lost
 
 
 async def test_frames_of_another_epoch_are_dropped(stage: Stage) -> None:
@@ -249,35 +249,36 @@ async def test_where_the_owner_stands_shows_what_is_missing(stage: Stage) -> Non
 async def test_a_moving_channel_holds_everything_until_it_is_placed(stage: Stage) -> None:
     alice = stage.enter("alice")
     stage.publish(1, "one")
-    stage.lobby.follower.unplace()
+    stage.hub.unsettle(stage.lobby)
     stage.publish(1, "new one", epoch="e2")
     stage.presence(1, "bob", epoch="e2")
     await turn()
     assert heard(alice) == ["one"]
     stage.hub.place(stage.lobby, StreamPosition("e2", 1))
     await turn()
-    assert heard(alice) == ["one", "new one", "+bob"]
+    assert heard(alice) == ["one", "lost e2 0-1", "new one"]
+    assert stage.compared == [stage.lobby]
 
 
 async def test_who_joined_in_an_epoch_that_ended_gets_all_of_the_next(stage: Stage) -> None:
     alice = stage.join("alice", origin=1)
     stage.joined(alice, 5, version=9)
     stage.publish(6, "six")
-    stage.lobby.follower.unplace()
+    stage.hub.unsettle(stage.lobby)
     stage.publish(1, "new one", epoch="e2")
     stage.hub.place(stage.lobby, StreamPosition("e2", 1))
-    stage.presence(3, "bob", epoch="e2")
+    stage.hub.compared(stage.lobby, 3, [change(3, "bob", epoch="e2")], 0)
     stage.answer(alice, 1)
     stage.publish(2, "new two", epoch="e2")
     await turn()
-    assert heard(alice) == ["answer 1", "six", "new one", "+bob", "new two"]
+    assert heard(alice) == ["answer 1", "six", "lost e2 0-1", "new one", "+bob", "new two"]
 
 
 async def test_a_late_word_of_the_old_owner_is_put_right_by_the_new_one(stage: Stage) -> None:
     """It admitted a member just before the channel moved away; the next announce claims it."""
     stage.enter("alice")
     bob = stage.join("bob")
-    stage.lobby.follower.unplace()
+    stage.hub.unsettle(stage.lobby)
     stage.hub.place(stage.lobby, StreamPosition("e2", 0))
     stage.joined(bob, 3, version=8)
     stage.publish(1, "new one", epoch="e2")
@@ -285,7 +286,7 @@ async def test_a_late_word_of_the_old_owner_is_put_right_by_the_new_one(stage: S
     assert heard(bob) == []
     stage.hub.place(stage.lobby, StreamPosition("e2", 1))
     await turn()
-    assert heard(bob) == ["new one"]
+    assert heard(bob) == ["new one", "lost e2 0-1"]
 
 
 async def test_an_owner_in_its_next_life_may_admit_before_it_answers_an_announce(
@@ -296,14 +297,14 @@ async def test_an_owner_in_its_next_life_may_admit_before_it_answers_an_announce
     bob = stage.join("bob")
     stage.joined(bob, 1, epoch="e2")
     stage.publish(2, "never journalled")
-    stage.lobby.follower.unplace()
+    stage.hub.unsettle(stage.lobby)
     stage.publish(2, "new two", epoch="e2")
     stage.hub.place(stage.lobby, StreamPosition("e2", 2))
     assert stage.fetched[-1] is stage.lobby
     run = Run(1, items_of("new one", "new two"))
     stage.hub.repair(stage.lobby, StreamPosition("e2", 2), run)
     await turn()
-    assert heard(alice) == ["one", "never journalled", "new one", "new two"]
+    assert heard(alice) == ["one", "never journalled", "lost e2 0-1", "new one", "new two"]
     assert heard(bob) == ["new two"]
 
 
@@ -355,13 +356,81 @@ async def test_only_the_audience_is_held_for(stage: Stage) -> None:
     assert heard(bob) == ["answer 1", "private"]
 
 
+# What is lost for good
+
+
+async def test_a_hole_is_told_in_its_place(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
+    stage.joined(bob, 1)
+    carol = stage.join("carol", origin=1)
+    stage.publish(1, "one")
+    stage.publish(5, "five")
+    stage.joined(carol, 4)
+    stage.hub.repair(stage.lobby, StreamPosition(EPOCH, 5), Run(4, items_of("four", "five")))
+    for session in (bob, carol):
+        stage.answer(session, 1)
+    await turn()
+    assert heard(alice) == ["one", "lost e1 1-4", "four", "five"]
+    assert heard(bob) == ["answer 1", "lost e1 1-4", "four", "five"]
+    assert heard(carol) == ["answer 1", "five"]
+    assert stage.hub.counters["history_lost"] == 1
+
+
+async def test_a_hole_at_the_end_is_told(stage: Stage) -> None:
+    alice = stage.enter("alice", 3)
+    stage.hub.repair(stage.lobby, StreamPosition(EPOCH, 9), Run(10, ()))
+    await turn()
+    assert heard(alice) == ["lost e1 3-10"]
+
+
+async def test_a_new_epoch_is_told_to_those_who_were_there_before(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
+    carol = stage.join("carol", origin=1)
+    stage.joined(bob)
+    stage.hub.unsettle(stage.lobby)
+    stage.joined(carol, 0, epoch="e2")
+    stage.hub.place(stage.lobby, StreamPosition("e2", 0))
+    stage.hub.place(stage.lobby, StreamPosition("e2", 0))
+    dave = stage.enter("dave", epoch="e2")
+    for session in (bob, carol):
+        stage.answer(session, 1)
+    await turn()
+    assert heard(alice) == ["lost e2 0-1"]
+    assert heard(bob) == ["answer 1", "lost e2 0-1"]
+    assert heard(carol) == ["answer 1"]
+    assert heard(dave) == []
+    assert stage.hub.counters["history_lost"] == 1
+
+
+async def test_an_owner_that_goes_on_in_its_epoch_has_lost_nothing(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    stage.hub.unsettle(stage.lobby)
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0))
+    await turn()
+    assert heard(alice) == []
+
+
+async def test_followers_are_counted_even_when_their_channels_are_gone(stage: Stage) -> None:
+    alice = stage.enter("alice", channel="kitchen")
+    stage.enter("bob")
+    for channel in (LOBBY, "kitchen"):
+        stage.publish(1, "one", channel=channel)
+        stage.publish(1, "one", channel=channel)
+        stage.publish(1, "stranger", epoch="e0", channel=channel)
+    stage.hub.repair(stage.lobby, StreamPosition(EPOCH, 5), Run(6, ()))
+    stage.hub.leave(alice, "kitchen")
+    totals = stage.hub.totals()
+    assert [totals[f"items_{what}"] for what in ("dropped", "repeated", "lost")] == [2, 2, 4]
+    assert stage.hub.totals() == totals
+
+
 # Presence
 
 
 async def test_nobody_is_told_of_themselves(stage: Stage) -> None:
     alice = stage.enter("alice")
     bob, again = stage.enter("bob"), stage.enter("bob")
-    stage.presence(1, "bob")
+    stage.presence(2, "bob")
     await turn()
     assert heard(alice) == ["+bob"]
     assert heard(bob) == heard(again) == []
@@ -369,11 +438,11 @@ async def test_nobody_is_told_of_themselves(stage: Stage) -> None:
 
 async def test_a_change_is_told_once(stage: Stage) -> None:
     alice = stage.enter("alice")
-    for version in (1, 2, 2, 1, 3):
+    for version in (2, 3, 3, 2, 4):
         stage.presence(version, f"v{version}")
-    stage.presence(4, "elsewhere", epoch="e0")
+    stage.presence(5, "elsewhere", epoch="e0")
     await turn()
-    assert heard(alice) == ["+v1", "+v2", "+v3"]
+    assert heard(alice) == ["+v2", "+v3", "+v4"]
     assert stage.hub.counters["old_presence"] == 3
 
 
@@ -392,35 +461,19 @@ async def test_changes_that_an_answers_list_has_are_not_told(stage: Stage) -> No
 
 async def test_changes_on_their_way_are_told_although_an_announce_was_faster(stage: Stage) -> None:
     alice = stage.enter("alice", version=1)
-    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0))
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0), version=3)
     stage.presence(2, "bob")
     stage.presence(3, "carol")
+    stage.hub.compared(stage.lobby, 3, [change(2, "bob"), change(3, "carol")], 3)
     await turn()
     assert heard(alice) == ["+bob", "+carol"]
-
-
-async def test_changes_before_the_channel_has_its_place_wait(stage: Stage) -> None:
-    alice = stage.join("alice")
-    stage.presence(4, "old")
-    stage.presence(5, "alice")
-    stage.presence(6, "bob")
-    stage.joined(alice, 2, version=5)
-    await turn()
-    assert heard(alice) == ["+bob"]
-
-
-async def test_changes_that_wait_are_bounded(stage: Stage) -> None:
-    stage.join("alice")
-    for version in range(1, 1003):
-        stage.presence(version, "somebody")
-    assert len(stage.lobby.early) == 1000
-    assert stage.hub.counters["early_full"] == 2
+    assert not stage.lobby.roster.behind
 
 
 async def test_a_change_without_a_push_only_counts(stage: Stage) -> None:
     alice = stage.enter("alice")
-    stage.presence(1, "bob", package="")
-    stage.presence(1, "bob")
+    stage.presence(2, "bob", package="")
+    stage.presence(2, "bob")
     await turn()
     assert heard(alice) == []
 
@@ -430,12 +483,118 @@ async def test_changes_keep_their_place_among_publications(stage: Stage) -> None
     bob = stage.join("bob", origin=1)
     stage.joined(bob)
     stage.publish(1, "one")
-    stage.presence(1, "carol")
+    stage.presence(2, "carol")
     stage.publish(2, "two")
     stage.answer(bob, 1)
     await turn()
     assert heard(alice) == ["one", "+carol", "two"]
     assert heard(bob) == ["answer 1", "one", "+carol", "two"]
+
+
+# Changes that were lost
+
+
+async def test_after_a_lost_change_the_rest_comes_from_the_owner(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    stage.presence(2, "bob")
+    stage.presence(4, "dave")  # the third is lost
+    stage.presence(5, "eve")
+    await turn()
+    assert heard(alice) == ["+bob"]
+    assert stage.compared == [stage.lobby, stage.lobby]
+    missed = [change(3, "carol"), change(4, "dave"), change(5, "eve")]
+    stage.hub.compared(stage.lobby, 5, missed, 5)
+    stage.presence(6, "bob", False)
+    await turn()
+    assert heard(alice) == ["+bob", "+carol", "+dave", "+eve", "-bob"]
+    assert stage.hub.counters["presence_gaps"] == 2
+
+
+async def test_a_change_that_came_while_the_owner_was_asked_is_asked_for_too(stage: Stage) -> None:
+    stage.enter("alice")
+    stage.presence(3, "carol")
+    stage.presence(4, "dave")
+    stage.hub.compared(stage.lobby, 3, [change(2, "bob"), change(3, "carol")], 3)
+    assert stage.lobby.roster.behind
+    stage.hub.compared(stage.lobby, 4, [change(4, "dave")], 4)
+    assert not stage.lobby.roster.behind
+
+
+async def test_who_came_in_with_a_later_list_is_told_what_is_missing_in_it(stage: Stage) -> None:
+    """carol left with 2 and came back with 3; both were lost, and bob came in between."""
+    alice = stage.enter("alice", version=1, uids=["alice", "carol"])
+    bob = stage.enter("bob", version=2, uids=None)
+    late = stage.join("late", origin=1)
+    stage.joined(late, version=2, uids=None)
+    eve = stage.enter("eve", version=4, uids=None)
+    stage.presence(4, "eve")
+    missed = [change(2, "carol", False), change(3, "carol"), change(4, "eve")]
+    stage.hub.compared(stage.lobby, 4, missed, 4)
+    stage.answer(late, 1)
+    await turn()
+    assert heard(alice) == ["-carol", "+carol", "+eve"]
+    assert heard(bob) == ["+carol", "+eve"]
+    assert heard(late) == ["answer 1", "+carol", "+eve"]
+    assert heard(eve) == []
+
+
+async def test_a_new_owner_tells_what_differs_and_nobody_hears_twice(stage: Stage) -> None:
+    """bob has the new owner's list, which lacks carol: she was claimed after it."""
+    alice = stage.enter("alice", version=9, uids=["alice", "carol", "dave"])
+    stage.hub.unsettle(stage.lobby)
+    stage.presence(101, "bob")
+    bob = stage.enter("bob", version=101, uids=["alice", "dave", "bob"])
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0), version=101)
+    assert stage.lobby.roster.version == 0
+    assert stage.compared == [stage.lobby]
+    told = [change(100, "dave", False), change(101, "bob"), change(102, "carol")]
+    stage.hub.compared(stage.lobby, 102, told, 101)
+    await turn()
+    assert heard(alice) == ["-dave", "+bob"]
+    assert heard(bob) == ["+carol"]
+    assert stage.lobby.roster.uids == {"alice", "bob", "carol"}
+
+
+async def test_an_unsettled_channel_is_unsettled_once(stage: Stage) -> None:
+    stage.enter("alice", version=9)
+    stage.hub.unsettle(stage.lobby)
+    bob = stage.join("bob")
+    stage.joined(bob, version=101, uids=None)
+    stage.hub.unsettle(stage.lobby)
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0))
+    stage.hub.compared(stage.lobby, 101, [change(101, "bob"), change(101, "carol")], 0)
+    await turn()
+    assert heard(bob) == []
+
+
+async def test_the_list_may_come_with_a_session_that_is_gone(stage: Stage) -> None:
+    alice, bob = stage.join("alice"), stage.join("bob")
+    stage.close(alice)
+    assert not stage.joined(alice, version=5, uids=["alice", "eve"])
+    stage.joined(bob, version=6, uids=None)
+    assert (stage.lobby.roster.uids, stage.lobby.roster.version) == ({"alice", "eve"}, 5)
+    assert stage.compared == []
+
+
+async def test_without_a_list_it_is_asked_for(stage: Stage) -> None:
+    bob = stage.enter("bob", version=6, uids=None)
+    assert stage.compared == [stage.lobby]
+    stage.presence(7, "eve")
+    all_of_it = [change(5, "alice"), change(5, "bob"), change(7, "eve")]
+    stage.hub.compared(stage.lobby, 7, all_of_it, 7)
+    await turn()
+    assert heard(bob) == ["+eve"]
+    assert stage.lobby.roster.uids == {"alice", "bob", "eve"}
+
+
+async def test_changes_before_the_channel_has_its_place_are_asked_for(stage: Stage) -> None:
+    alice = stage.join("alice")
+    stage.presence(6, "bob")
+    stage.joined(alice, 2, version=5)
+    assert stage.compared == [stage.lobby]
+    stage.hub.compared(stage.lobby, 6, [change(6, "bob")], 6)
+    await turn()
+    assert heard(alice) == ["+bob"]
 
 
 # Going
@@ -518,58 +677,7 @@ async def test_closing_without_a_channel_is_nothing(stage: Stage) -> None:
     assert stage.lost == []
 
 
-# Limits and costs
-
-
-async def test_a_joining_member_that_too_much_is_held_for_is_cut_off() -> None:
-    stage = Stage(hold_limit=100)
-    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
-    stage.joined(bob)
-    for offset in range(1, 12):
-        stage.publish(offset, "ten bytes.")
-    await turn()
-    assert len(heard(alice)) == 11
-    assert connection_of(bob).disconnect == SLOW_READER
-    assert (connection_of(bob).closes, stage.hub.counters["hold_full"]) == (1, 1)
-    assert stage.lobby.joining[bob.id].held is None
-    stage.answer(bob, 1)
-    assert heard(bob) == []
-    stage.close(bob)
-    assert stage.lost == [(LOBBY, "bob", OWNER)]
-
-
-async def test_what_is_held_does_not_count_once_it_was_written() -> None:
-    stage = Stage(hold_limit=100)
-    alice = stage.join("alice", origin=1)
-    stage.joined(alice)
-    for offset in range(1, 30):
-        stage.publish(offset, "ten bytes.")
-        if offset == 5:
-            stage.answer(alice, 1)
-    await turn()
-    assert len(heard(alice)) == 30
-
-
-async def test_a_turn_is_one_write_per_member(stage: Stage) -> None:
-    people = [stage.enter(f"person{number}") for number in range(20)]
-    for offset in range(1, 11):
-        stage.publish(offset, f"m{offset}")
-    stage.publish(11, "private", to=["person3"])
-    stage.presence(1, "person4")
-    await turn()
-    assert {len(connection_of(person).writes) for person in people} == {1}
-    assert len(heard(people[3])) == 12
-    # Whoever gets the same is given the very same bytes, which then wait once in memory.
-    assert len({id(connection_of(person).writes[0]) for person in people}) == 3
-
-
-async def test_channels_of_a_turn_do_not_mix(stage: Stage) -> None:
-    alice, bob = stage.enter("alice"), stage.enter("bob", channel="kitchen")
-    stage.publish(1, "one")
-    stage.publish(1, "uno", channel="kitchen")
-    stage.publish(2, "two")
-    await turn()
-    assert (heard(alice), heard(bob)) == (["one", "two"], ["uno"])
+# Tokens
 
 
 async def test_tokens_are_repeated_to_their_owner_while_they_are_waited_for(stage: Stage) -> None:

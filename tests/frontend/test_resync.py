@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, heard, items_of
+from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, change, heard, items_of
 from tests.support.timing import MS, eventually
 from zchat.errors import Unavailable
-from zchat.frontend.resync import Announced, Claim, Repaired, Resync
+from zchat.frontend.answers import Announced, Claim, Compared, Repaired
+from zchat.frontend.resync import Resync
 from zchat.rooms.ring import Ring
-from zchat.rooms.stream import StreamPosition
+from zchat.rooms.stream import Beat, PresenceChange, StreamPosition, encode_frame
 
 OTHER = "chat-server-2"
 ME = ("connector-server-1", "0123456789abcdef")
@@ -27,8 +28,10 @@ class World:
         self.stage = Stage()
         self.ring = Ring(1, [OWNER])
         self.calls: list[Asked] = []
+        self.compares: list[Asked] = []
         self.casts: list[tuple[str, str, Any]] = []
         self.reachable = True
+        self.now = 100.0
         self.tokens: list[bytes] = []
         self.resync = Resync(
             self.stage.hub,
@@ -37,13 +40,15 @@ class World:
             self._call,
             self._cast,
             lambda: self.ring,
+            clock=lambda: self.now,
         )
         self.stage.hub._fetch = self.resync.fetch
+        self.stage.hub._compare = self.resync.compare
         self.stage.hub._lost = self.resync.lost
 
     async def _call(self, server: str, method: str, args: Sequence[Any]) -> Any:
         asked = Asked(server, method, args)
-        self.calls.append(asked)
+        (self.compares if method == "channel.compare" else self.calls).append(asked)
         return await asked.answer
 
     def _cast(self, server: str, method: str, args: Sequence[Any]) -> bool:
@@ -58,8 +63,13 @@ class World:
         assert asked.method == method
         return asked
 
+    async def compared(self) -> Asked:
+        """The next comparison, once it is asked for."""
+        await eventually(lambda: self.compares)
+        return self.compares.pop(0)
+
     async def quiet(self) -> None:
-        """Nothing is asked."""
+        """Nothing is asked but comparisons."""
         for _ in range(5):
             await asyncio.sleep(0)
         assert self.calls == []
@@ -112,14 +122,13 @@ async def test_an_announce_tells_of_the_members(world: World) -> None:
     world.stage.join("carol")  # not admitted: her own request joins her
     world.resync.announce(OWNER)
     asked = await world.asked("channel.announce")
-    frontend, incarnation, ring, claims, last, token, gone = asked.args
+    frontend, incarnation, ring, claims, last, token = asked.args
     assert (asked.server, frontend, incarnation, ring) == (OWNER, *ME, OWNER)
     assert claims == {
-        LOBBY: [Claim("alice", alice.id, 1.5, True)],
-        "kitchen": [Claim("bob", bob.id, 1.5, True)],
+        LOBBY: [Claim("alice", alice.id, 1.5, True, f"resume {alice.id}")],
+        "kitchen": [Claim("bob", bob.id, 1.5, True, f"resume {bob.id}")],
     }
     assert last
-    assert gone == {}
     assert world.tokens == [token]
     assert token.startswith(b"chat-server-1/0123456789abcdef/")
 
@@ -201,7 +210,7 @@ async def test_a_restarted_owner_says_where_channels_stand(world: World) -> None
     world.stage.publish(1, "new one", epoch="e2")
     asked = await world.asked("channel.announce")
     asked.give(Announced(LOBBY, "e2", 1, 1))
-    await eventually(lambda: heard(alice) == ["new one"])
+    await eventually(lambda: heard(alice) == ["lost e2 0-1", "new one"])
     await world.quiet()
 
 
@@ -228,7 +237,7 @@ async def test_a_channel_that_moves_waits_for_its_new_owner(world: World) -> Non
     assert asked.server == OTHER
     assert heard(alice) == ["one"]
     asked.give(Announced(LOBBY, "e2", 1, 1))
-    await eventually(lambda: heard(alice) == ["one", "uno"])
+    await eventually(lambda: heard(alice) == ["one", "lost e2 0-1", "uno"])
     assert world.stage.lobby.owner == OTHER
 
 
@@ -244,6 +253,114 @@ async def test_the_answer_of_an_owner_that_is_none_any_more_is_not_believed(worl
     await world.quiet()
     assert world.stage.lobby.owner == OTHER
     assert world.stage.lobby.follower.position == StreamPosition("e2", 0)
+
+
+# Rosters
+
+
+def given(asked: Asked, version: int, *changes: PresenceChange, epoch: str = EPOCH) -> None:
+    """Answer a comparison, as it comes off the wire."""
+    raw = msgspec.msgpack.encode(Compared(epoch, version, list(changes)))
+    asked.answer.set_result(msgspec.msgpack.decode(raw))
+
+
+async def test_a_roster_that_is_behind_is_compared(world: World) -> None:
+    alice = world.stage.enter("alice", uids=["alice"])
+    world.stage.presence(3, "carol")
+    asked = await world.compared()
+    assert (asked.server, asked.args) == (OWNER, (LOBBY, 1, ["alice"]))
+    world.stage.presence(4, "dave")  # asked already
+    given(asked, 3, change(2, "bob"), change(3, "carol"))
+    asked = await world.compared()
+    assert asked.args[1] == 3
+    assert sorted(asked.args[2]) == ["alice", "bob", "carol"]
+    given(asked, 4, change(4, "dave"))
+    await eventually(lambda: heard(alice) == ["+bob", "+carol", "+dave"])
+    await eventually(lambda: not world.stage.lobby.comparing)
+    assert (world.compares, world.resync.counters["compared"]) == ([], 2)
+    assert world.resync.counters["changes_compared"] == 3
+
+
+async def test_a_comparison_is_repeated_until_it_is_answered(world: World) -> None:
+    alice = world.stage.enter("alice", uids=["alice"])
+    world.stage.presence(3, "bob")
+    (await world.compared()).fail()
+    (await world.compared()).give("nonsense")
+    given(await world.compared(), 3, change(3, "stranger", epoch="e0"), epoch="e0")
+    given(await world.compared(), 3, change(3, "bob"))
+    await eventually(lambda: heard(alice) == ["+bob"])
+
+
+async def test_an_announce_whose_answer_is_ahead_is_followed_by_a_comparison(world: World) -> None:
+    world.stage.enter("alice", version=4, uids=["alice"])
+    world.resync.announce(OWNER)
+    (await world.asked("channel.announce")).give(Announced(LOBBY, EPOCH, 0, 4))
+    await world.quiet()
+    assert world.compares == []
+    world.resync.announce(OWNER)
+    (await world.asked("channel.announce")).give(Announced(LOBBY, EPOCH, 0, 5))
+    assert (await world.compared()).args[1] == 4
+
+
+async def test_a_new_owner_is_asked_with_a_roster_in_doubt(world: World) -> None:
+    alice = world.stage.enter("alice", version=4, uids=["alice", "bob"])
+    world.resync.announce(OWNER, restarted=True)
+    (await world.asked("channel.announce")).give(Announced(LOBBY, EPOCH, 0, 4))
+    asked = await world.compared()
+    assert asked.args[1] == 0
+    assert sorted(asked.args[2]) == ["alice", "bob"]
+    given(asked, 104, change(100, "bob", False))
+    await eventually(lambda: heard(alice) == ["-bob"])
+
+
+async def test_a_beat_that_is_ahead_is_followed_by_a_comparison(world: World) -> None:
+    world.stage.enter("alice", version=4, uids=["alice"])
+    for number, version in enumerate((4, 5), 1):
+        await world.quiet()
+        assert world.compares == []
+        beat = Beat(OWNER, "life", number, [(LOBBY, EPOCH, 0, version)])
+        world.resync.on_beat(encode_frame(beat))
+    assert (await world.compared()).args[1] == 4
+
+
+async def test_what_an_earlier_owner_says_of_its_list_is_not_used(world: World) -> None:
+    alice = world.stage.enter("alice", version=4, uids=["alice"])
+    world.stage.presence(6, "bob")
+    late = await world.compared()
+    world.ring = Ring(2, [OTHER])
+    world.resync.announce(OTHER)
+    given(late, 6, change(5, "ghost"), change(6, "bob"))
+    (await world.asked("channel.announce")).give(Announced(LOBBY, EPOCH, 0, 100))
+    asked = await world.compared()
+    assert (asked.server, asked.args[1]) == (OTHER, 0)
+    given(asked, 101, change(101, "bob"))
+    await eventually(lambda: heard(alice) == ["+bob"])
+
+
+async def test_few_comparisons_are_under_way_at_once(world: World) -> None:
+    people = [world.stage.enter("alice", channel=f"room{number}") for number in range(30)]
+    world.resync.announce(OWNER, restarted=True)
+    channels = [f"room{number}" for number in range(30)]
+    answers = [Announced(name, EPOCH, 0, 100) for name in channels]
+    (await world.asked("channel.announce")).give(*answers)
+    world.stage.close(people[29])  # while it waits for its turn
+    for _ in range(29):
+        await eventually(lambda: world.compares)
+        await world.quiet()
+        assert len(world.compares) <= 8
+        given(world.compares.pop(), 100)
+    await world.quiet()
+    assert world.compares == []
+    assert world.resync.counters["compared"] == 29
+
+
+async def test_nothing_is_compared_for_a_channel_that_was_left(world: World) -> None:
+    alice = world.stage.enter("alice", uids=None)
+    asked = await world.compared()
+    world.stage.hub.leave(alice, LOBBY)
+    asked.fail()
+    await world.quiet()
+    assert world.compares == []
 
 
 # Members that came in by the wrong door
@@ -313,10 +430,24 @@ async def test_a_loss_while_the_link_is_down_is_told_after_the_next_announce(wor
     assert world.casts == []
     asked.give()
     await eventually(lambda: world.casts == [lost(OWNER, LOBBY, "alice", alice.id)])
+
+
+async def test_a_loss_is_told_again_when_its_link_may_have_lost_it(world: World) -> None:
+    alice, bob = world.stage.enter("alice"), world.stage.enter("bob")
+    for session in (alice, bob):
+        world.stage.hub.closed(session)
+    world.stage.join("bob", session=bob)  # the same connection comes back
+    world.casts.clear()
+    for _ in range(2):
+        world.resync.announce(OWNER)
+        (await world.asked("channel.announce")).give()
+        await eventually(lambda: world.casts == [lost(OWNER, LOBBY, "alice", alice.id)])
+        world.casts.clear()
+    world.now += 31.0
     world.resync.announce(OWNER)
     (await world.asked("channel.announce")).give()
     await world.quiet()
-    assert len(world.casts) == 1
+    assert world.casts == []
 
 
 async def test_who_goes_while_being_claimed_is_taken_back(world: World) -> None:
@@ -334,6 +465,23 @@ async def test_who_goes_while_being_claimed_is_taken_back(world: World) -> None:
         )
     )
     assert carol.memberships
+
+
+async def test_who_was_claimed_by_an_announce_that_was_given_up_is_taken_back(
+    world: World,
+) -> None:
+    """The owner was stopped: the loss came to it first, and then the claim that was older."""
+    alice = world.stage.enter("alice")
+    world.resync.announce(OWNER)
+    await world.asked("channel.announce")
+    world.stage.close(alice)
+    world.casts.clear()
+    world.resync.announce(OWNER)
+    asked = await world.asked("channel.announce")
+    assert claims_of(asked) == {}
+    asked.give()
+    again = lost(OWNER, LOBBY, "alice", alice.id)
+    await eventually(lambda: world.casts and set(map(repr, world.casts)) == {repr(again)})
 
 
 async def test_losses_that_cannot_be_told_are_bounded(
@@ -390,7 +538,7 @@ async def test_a_fetch_finds_a_new_epoch(world: World) -> None:
     asked = await world.asked("channel.repair")
     assert asked.args == (LOBBY, 0)
     asked.page(2, 1, "uno", "due", epoch="e2")
-    await eventually(lambda: heard(alice) == ["uno", "due"])
+    await eventually(lambda: heard(alice) == ["lost e2 0-1", "uno", "due"])
 
 
 async def test_what_was_fetched_of_an_earlier_owner_is_not_used(world: World) -> None:
@@ -405,7 +553,19 @@ async def test_what_was_fetched_of_an_earlier_owner_is_not_used(world: World) ->
     assert world.stage.lobby.follower.position is None
     announce.give(Announced(LOBBY, "e2", 0, 1))
     world.stage.publish(1, "uno", epoch="e2")
-    await eventually(lambda: heard(alice) == ["uno"])
+    await eventually(lambda: heard(alice) == ["lost e2 0-1", "uno"])
+
+
+async def test_an_answer_for_an_epoch_that_was_left_does_not_bring_it_back(world: World) -> None:
+    alice = world.stage.enter("alice", 3)
+    world.stage.publish(5, "five")
+    late = await world.asked("channel.repair")
+    world.stage.hub.place(world.stage.lobby, StreamPosition("e3", 1))
+    late.page(2, 1, "uno", "due", epoch="e2")
+    asked = await world.asked("channel.repair")
+    assert world.stage.lobby.follower.position == StreamPosition("e3", 0)
+    asked.page(1, 1, "new", epoch="e3")
+    await eventually(lambda: heard(alice) == ["lost e3 0-1", "new"])
 
 
 async def test_nothing_is_fetched_for_a_channel_that_was_left(world: World) -> None:

@@ -37,7 +37,10 @@ def only_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--help"], ["run", "status", "routes", "keys", "config/servers.json", "ZCHAT_ENV"]),
+        (
+            ["--help"],
+            ["run", "status", "check", "routes", "keys", "config/servers.json", "ZCHAT_ENV"],
+        ),
         (["run", "--help"], ["SERVER-ID", "its id in config/servers.json"]),
         (["status", "--help"], ["--json"]),
         (["keys", "--help"], ["all listed ones by default"]),
@@ -181,6 +184,13 @@ def test_routes_are_a_table(project: Project, capsys: pytest.CaptureFixture[str]
         assert kind in path
         assert route.partition(".")[0] in path
     assert len({line.index(row[2]) for line, row in zip(lines, table, strict=True)}) == 1
+
+
+def test_where_there_is_no_project_there_are_no_routes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--folder", str(tmp_path / "nope"), "routes"]) == 2
+    assert "nope is no project: it has no config/servers.json" in only_line(capsys)
 
 
 def test_an_application_without_methods_has_an_empty_table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -75,6 +76,25 @@ def test_the_table_is_for_people() -> None:
     ]
 
 
+def test_a_page_that_nobody_listed_need_not_run() -> None:
+    up = {"id": "a", "type": "chat", "reachable": True}
+    down = {"id": "web-server-1", "type": "web", "reachable": False, "error": "no answer"}
+    assert status.is_well([up, {**down, "implicit": True}])
+    assert not status.is_well([up, down])
+    shown = status.table([{**down, "implicit": True}])
+    assert shown.endswith("not running, nor in servers.json")
+
+
+async def test_a_page_that_nobody_listed_is_shown_as_such(cluster: Cluster) -> None:
+    config = cluster.folder / "config" / "servers.json"
+    types = json.loads(config.read_text())["development"]
+    del types["web"]
+    config.write_text(json.dumps({"development": types}))
+    answers = await status.ask(topology(cluster), cluster.settings, cluster.folder, 500 * MS)
+    assert [answer.get("implicit", False) for answer in answers] == [False, False, False, True]
+    assert status.is_well(answers)
+
+
 def test_a_table_of_nothing_has_its_head() -> None:
     assert status.table([]).split() == list(status.COLUMNS)
 
@@ -94,7 +114,7 @@ async def test_a_cluster_with_keys_talks_and_answers_the_operator(
         assert all(answer["reachable"] for answer in answers)
     for path in keys.glob("operator.*"):
         path.unlink()
-    with pytest.raises(ConfigError, match="servers have keys: zchat keys operator"):
+    with pytest.raises(ConfigError, match="others have keys: zchat keys operator"):
         await status.ask(topology(keyed), keyed.settings, tmp_path)
 
 

@@ -259,6 +259,25 @@ def test_servers_of_other_machines_are_left_to_them(project: Project) -> None:
     )
 
 
+def test_servers_that_would_refuse_to_start(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address of this machine that others can reach needs keys, or a word."""
+    monkeypatch.setattr("zchat.ops.supervision.is_local", lambda host: True)
+    project.write(chat=[{**CHAT, "host": "192.0.2.1"}], web=[])
+    assert project.complaint().startswith("zchat: tcp://192.0.2.1:6050 is reachable by other")
+    keys = project.folder / "config" / "keys"
+    keys.mkdir()
+    (keys / "gate-1.key").touch()
+    assert project.complaint().endswith("others have keys: zchat keys chat-1")
+    (keys / "chat-1.key_secret").touch()
+    assert list(project.read().programs) == ["chat-1"]
+    (keys / "chat-1.key_secret").unlink()
+    (keys / "gate-1.key").unlink()
+    (project.folder / "config" / "settings.toml").write_text("[cluster]\ninsecure = true\n")
+    assert list(project.read().programs) == ["chat-1"]
+
+
 def test_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_local("127.0.0.1")
     assert is_local("127.1.2.3")

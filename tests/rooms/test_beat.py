@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from zchat.rooms.beat import BeatMaker, BeatWatch
-from zchat.rooms.stream import Beat, StreamPosition
+from zchat.rooms.beat import BeatMaker, BeatWatch, Stand
+from zchat.rooms.stream import Beat
 
 
-def stands(channel: str) -> StreamPosition | None:
-    return {"room": StreamPosition("e1", 5), "hall": StreamPosition("e2", 7)}.get(channel)
+def stands(channel: str) -> Stand | None:
+    return {"room": ("e1", 5, 101), "hall": ("e2", 7, 102)}.get(channel)
 
 
 def beat(number: int, incarnation: str = "life1", owner: str = "chat-1") -> Beat:
     return Beat(owner, incarnation, number, [])
 
 
-def test_what_was_published_is_in_two_beats() -> None:
+def test_what_changed_is_in_two_beats() -> None:
     maker = BeatMaker("chat-1", "life1")
     assert maker.make(stands) == beat(1)
-    maker.published("room")
-    assert maker.make(stands).positions == [("room", "e1", 5)]
-    maker.published("hall")
-    assert maker.make(stands).positions == [("room", "e1", 5), ("hall", "e2", 7)]
-    assert maker.make(stands).positions == [("hall", "e2", 7)]
+    maker.changed("room")
+    assert maker.make(stands).positions == [("room", "e1", 5, 101)]
+    maker.changed("hall")
+    assert maker.make(stands).positions == [("room", "e1", 5, 101), ("hall", "e2", 7, 102)]
+    assert maker.make(stands).positions == [("hall", "e2", 7, 102)]
     assert maker.make(stands) == beat(5)
 
 
 def test_a_channel_that_moved_is_in_none() -> None:
     maker = BeatMaker("chat-1", "life1")
-    maker.published("moved")
+    maker.changed("moved")
     assert maker.make(stands).positions == []
 
 

@@ -205,7 +205,7 @@ async def test_a_refused_batch_is_numbered_again(bench: Bench, expected_logs: Ex
         0, [Append("room", "e1", [draft(9).at(1, 0), draft(9).at(2, 0)])]
     )
     assert await outcomes([bench.offer(stream, n) for n in range(2)]) == [3, 4]
-    assert [offset for _, _, offset, _ in bench.published] == [3, 4]
+    assert [offset for _, _, offset, _ in bench.published] == [1, 2, 3, 4], "members miss nothing"
 
 
 async def test_refused_again_and_again_is_given_up(
@@ -412,6 +412,99 @@ async def test_who_repeats_what_was_in_doubt_is_told_that_it_is_in(
     assert await outcomes([bench.offer(stream, 0)]) == [2]
     assert await outcomes([bench.broker.offer(stream, message)]) == [1]
     assert len((await bench.store.memory.read("room", 0, 9)).publications) == 2
+
+
+def named(cid: str, number: int = 0) -> Draft:
+    return Draft("onChat", b'{"n":%d}' % number, "alice", cid)
+
+
+async def written_by_another(bench: Bench, *drafts: Draft, channel: str = "room") -> None:
+    position = await bench.store.memory.open(channel)
+    numbered = [draft.at(position.offset + n, 0) for n, draft in enumerate(drafts, 1)]
+    await bench.store.memory.append(0, [Append(channel, position.epoch, numbered)])
+
+
+async def journalled(bench: Bench) -> list[str]:
+    return [p.cid for p in (await bench.store.memory.read("room", 0, 9999)).publications]
+
+
+async def test_repeats_that_another_has_journalled_are_not_written_again(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.cluster", "refused")
+    stream = await bench.stream()
+    await written_by_another(bench, named("c1"), named("c2"))
+    futures = [bench.broker.offer(stream, named(cid)) for cid in ("c0", "c2", "c3")]
+    assert await outcomes(futures) == [3, 2, 4]
+    assert await journalled(bench) == ["c1", "c2", "c0", "c3"]
+    assert [offset for _, _, offset, _ in bench.published] == [1, 2, 3, 4]
+    assert not stream.pending
+
+
+async def test_many_that_another_has_journalled(bench: Bench, expected_logs: ExpectedLogs) -> None:
+    """As many as the window of repeats has; told in frames that are no larger than batches."""
+    expected_logs("zchat.cluster", "refused")
+    stream = await bench.stream()
+    await written_by_another(bench, *(named(f"c{n}") for n in range(1500)))
+    assert await outcomes([bench.broker.offer(stream, named("c1499"))]) == [1500]
+    assert await outcomes([bench.broker.offer(stream, named("c500"))]) == [501]
+    assert [offset for _, _, offset, _ in bench.published] == list(range(501, 1501))
+    assert await outcomes([bench.broker.offer(stream, named("c499"))]) == [1501]
+
+
+async def test_a_batch_that_is_written_late_is_not_written_twice(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    """The append failed for us, and the journal did it after we looked."""
+    for text in ("append of 1 batches failed", "refused"):
+        expected_logs("zchat.cluster", text)
+    stream = await bench.stream()
+    bench.store.plan = [FAILS]
+    assert await outcomes([bench.broker.offer(stream, named("c1"))]) == [Unavailable]
+    await written_by_another(bench, named("c1"))
+    assert await outcomes([bench.broker.offer(stream, named("c1"))]) == [1]
+    assert await journalled(bench) == ["c1"]
+
+
+async def test_what_was_in_doubt_reaches_members_before_its_sender_is_told(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    for text in ("append of 1 batches failed", "cannot be read"):
+        expected_logs("zchat.cluster", text)
+    stream = await bench.stream()
+    bench.store.plan, bench.store.unreadable = [FAILS_AFTER], True
+    assert await outcomes([bench.broker.offer(stream, named("c1"))]) == [TimedOut]
+    bench.store.unreadable = False
+    assert bench.published == []
+    again = bench.broker.offer(stream, named("c1"))
+    again.add_done_callback(lambda _: bench.published.append(("done", "", 0, b"")))
+    assert await outcomes([again]) == [1]
+    await asyncio.sleep(0)
+    assert [entry[0] for entry in bench.published] == ["room", "done"]
+    assert await journalled(bench) == ["c1"]
+
+
+async def test_a_new_numbering_knows_no_repeats_of_the_old(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.cluster", "refused")
+    stream = await bench.stream()
+    assert await outcomes([bench.broker.offer(stream, named("c1"))]) == [1]
+    bench.store.memory.let_go("room", moved=True)  # forgotten: the next life is a new epoch
+    assert await outcomes([bench.broker.offer(stream, named("c2"))]) == [1]
+    assert (stream.position.epoch, bench.published[-1][1]) == ("e2", "e2")
+    assert await outcomes([bench.broker.offer(stream, named("c1"))]) == [2]
+
+
+async def test_what_it_knows(bench: Bench) -> None:
+    stream = await bench.stream()
+    assert not bench.broker.knows(stream, named("c1"))
+    future = bench.broker.offer(stream, named("c1"))
+    assert bench.broker.knows(stream, named("c1"))
+    await future
+    assert bench.broker.knows(stream, named("c1"))
+    assert not bench.broker.knows(stream, Draft("onChat", b"{}", "bob", "c1"))
+    assert not bench.broker.knows(stream, named(""))
 
 
 async def test_a_closed_stream_writes_nothing_more(bench: Bench) -> None:

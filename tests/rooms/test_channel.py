@@ -12,8 +12,9 @@ from tests.support.logs import ExpectedLogs
 from zchat.protocol import message, package
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.rooms.broker import Stream
+from zchat.rooms.changes import Change
 from zchat.rooms.channel import Channel, Framer, PresencePushes
-from zchat.rooms.presence import Change, Presence, SessionRef
+from zchat.rooms.presence import Presence, SessionRef
 from zchat.rooms.stream import (
     Draft,
     PresenceChange,
@@ -56,6 +57,38 @@ async def test_a_draft_keeps_it(channel: Channel) -> None:
     assert append is not None
     channel.stream.stored(append)
     assert [*states, channel.idle] == [False, False, True]
+
+
+def taken(now: float) -> Channel:
+    """A channel whose list has alice, who was claimed when it was taken."""
+    channel = Channel(Stream("room", StreamPosition("e", 0)), Presence(5.0, 100), taken=now)
+    channel.presence.claim("alice", REF, since=1.0)
+    channel.presence.changes.begin(101)
+    return channel
+
+
+def test_who_is_missing_when_a_channel_is_taken_is_lost_and_leaves_after_the_grace() -> None:
+    channel = taken(50.0)
+    assert channel.compare(0, ["alice", "ghost"], 51.0) == [Change("ghost", True, 102)]
+    assert channel.compare(0, ["ghost"], 52.0) == [
+        Change("alice", True, 101),
+        Change("ghost", True, 102),
+    ]
+    assert list(channel.presence.expire(55.9)) == []
+    assert list(channel.presence.expire(56.0)) == [Change("ghost", False, 103)]
+    assert channel.compare(0, ["alice", "ghost"], 56.0)[-1] == Change("ghost", False, 103)
+
+
+def test_later_it_has_left() -> None:
+    channel = taken(50.0)
+    assert channel.compare(0, ["alice", "ghost"], 56.0) == [Change("ghost", False, 101)]
+    assert not channel.presence.losing
+
+
+def test_who_a_roster_of_this_list_has_too_many_is_none_of_ours() -> None:
+    channel = taken(50.0)
+    assert channel.compare(101, ["alice", "ghost"], 51.0) == []
+    assert not channel.presence.losing
 
 
 def told(pushes: PresencePushes, change: Change) -> tuple[PresenceChange, Any]:

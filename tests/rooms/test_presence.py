@@ -8,13 +8,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from zchat.errors import RequestError
-from zchat.rooms.presence import AlreadyMember, Change, Presence, SessionRef
+from zchat.rooms.changes import Change
+from zchat.rooms.presence import (
+    MAX_TOKEN,
+    NOBODY,
+    AlreadyMember,
+    Evicted,
+    NotMember,
+    Presence,
+    SessionRef,
+    usable,
+)
 
 GRACE = 5.0
 
 
 def ref(session: int = 1, incarnation: str = "life1") -> SessionRef:
     return SessionRef("connector-1", incarnation, session)
+
+
+def put_out(*refs: SessionRef, resumed: bool = False) -> Evicted:
+    return Evicted(frozenset(refs), resumed)
 
 
 @pytest.fixture
@@ -109,9 +123,9 @@ def test_a_frontends_death_loses_its_sessions_and_no_others(presence: Presence) 
 
 
 def test_claims_are_quiet_and_raise_the_version(presence: Presence) -> None:
-    assert presence.claim("alice", ref(1), since=3, exclusive=True) == frozenset()
+    assert presence.claim("alice", ref(1), since=3, exclusive=True) == NOBODY
     assert presence.version == 1
-    assert presence.claim("alice", ref(1), since=3, exclusive=True) == frozenset()
+    assert presence.claim("alice", ref(1), since=3, exclusive=True) == NOBODY
     assert presence.version == 1
     assert presence.members["alice"].since == 3
 
@@ -119,7 +133,7 @@ def test_claims_are_quiet_and_raise_the_version(presence: Presence) -> None:
 def test_a_claim_saves_a_lost_member(presence: Presence) -> None:
     presence.join("alice", ref(1), since=5, exclusive=True)
     presence.lose("alice", ref(1), 100)
-    assert presence.claim("alice", ref(2), since=3, exclusive=True) == frozenset()
+    assert presence.claim("alice", ref(2), since=3, exclusive=True) == NOBODY
     assert list(presence.expire(1000)) == []
     assert presence.members["alice"].since == 3
 
@@ -129,27 +143,127 @@ def test_of_two_claims_to_one_name_the_older_wins(
     presence: Presence, first: bool, second: bool
 ) -> None:
     presence.claim("alice", ref(1), since=5, exclusive=first)
-    assert presence.claim("alice", ref(2), since=6, exclusive=second) == {ref(2)}
+    assert presence.claim("alice", ref(2), since=6, exclusive=second) == put_out(ref(2))
     assert presence.sessions("alice") == {ref(1)}
-    assert presence.claim("alice", ref(3), since=4, exclusive=second) == {ref(1)}
+    assert presence.claim("alice", ref(3), since=4, exclusive=second) == put_out(ref(1))
     assert presence.sessions("alice") == {ref(3)}
     assert presence.members["alice"].since == 4
 
 
 def test_claims_of_a_shared_name_are_all_good(presence: Presence) -> None:
     for session in (1, 2, 2):
-        assert presence.claim("alice", ref(session), since=session) == frozenset()
+        assert presence.claim("alice", ref(session), since=session) == NOBODY
     assert presence.sessions("alice") == {ref(1), ref(2)}
 
 
 def test_a_claim_by_who_is_in_evicts_nobody(presence: Presence) -> None:
     presence.join("alice", ref(1), since=5)
     presence.join("alice", ref(2), since=5)
-    assert presence.claim("alice", ref(1), since=4, exclusive=True) == frozenset()
+    assert presence.claim("alice", ref(1), since=4, exclusive=True) == NOBODY
     assert presence.sessions("alice") == {ref(1), ref(2)}
 
 
+# Tokens
+
+
+def test_a_session_keeps_the_token_that_it_came_with(presence: Presence) -> None:
+    presence.join("alice", ref(1), since=0, exclusive=True, token="one")
+    presence.join("alice", ref(1), since=0, exclusive=True, token="two")
+    presence.claim("alice", ref(1), since=0, exclusive=True, token="three")
+    assert presence.token("alice", ref(1)) == "one"
+    assert presence.token("alice", ref(2)) == presence.token("bob", ref(1)) == ""
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_token_takes_the_place_of_its_former_session_without_a_word(
+    presence: Presence, exclusive: bool
+) -> None:
+    presence.join("alice", ref(1), since=0, exclusive=exclusive, token="mine")
+    assert presence.check("alice", ref(2, "b"), exclusive=exclusive, token="mine") == {ref(1)}
+    assert presence.sessions("alice") == {ref(1)}, "asking changes nothing"
+    assert presence.join("alice", ref(2, "b"), since=9, exclusive=exclusive, token="mine") is None
+    assert presence.sessions("alice") == {ref(2, "b")}
+    assert presence.version == 1
+    presence.lose("alice", ref(1), 9)
+    presence.lose_incarnation("life1", 9)
+    assert not presence.losing, "the former connection's end is nobody's loss"
+    presence.lose_incarnation("b", 9)
+    assert presence.losing
+
+
+@pytest.mark.parametrize("token", ["", "other", "min", "mine "])
+def test_a_name_is_not_given_for_another_token(presence: Presence, token: str) -> None:
+    presence.join("alice", ref(1), since=0, exclusive=True, token="mine")
+    with pytest.raises(AlreadyMember):
+        presence.join("alice", ref(2), since=0, exclusive=True, token=token)
+    assert presence.sessions("alice") == {ref(1)}
+
+
+def test_sessions_without_a_token_are_nobodys_to_take(presence: Presence) -> None:
+    presence.join("alice", ref(1), since=0, exclusive=True)
+    with pytest.raises(AlreadyMember):
+        presence.join("alice", ref(2), since=0, exclusive=True, token="")
+
+
+def test_a_token_takes_the_place_of_no_other_session(presence: Presence) -> None:
+    presence.join("alice", ref(1), since=0, token="one")
+    presence.join("alice", ref(2), since=0, token="two")
+    with pytest.raises(AlreadyMember):
+        presence.join("alice", ref(3), since=0, exclusive=True, token="one")
+    assert presence.sessions("alice") == {ref(1), ref(2)}
+    presence.join("alice", ref(3), since=0, token="one")
+    assert presence.sessions("alice") == {ref(2), ref(3)}
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_two_claims_with_one_token_the_later_wins(
+    presence: Presence, first: int, exclusive: bool
+) -> None:
+    """Their client has come back before the former session's frontend heard of it."""
+    evicted = [
+        presence.claim("alice", ref(n), since=float(n), exclusive=exclusive, token="mine")
+        for n in (first, 3 - first)
+    ]
+    assert evicted == [NOBODY, put_out(ref(1), resumed=True)]
+    assert presence.sessions("alice") == {ref(2)}
+
+
+def test_a_claim_of_the_former_session_comes_too_late(presence: Presence) -> None:
+    presence.claim("alice", ref(1), since=1, exclusive=True, token="mine")
+    presence.lose("alice", ref(1), 50)
+    presence.join("alice", ref(2), since=2, exclusive=True, token="mine")
+    again = presence.claim("alice", ref(1), since=1, exclusive=True, token="mine")
+    assert again == put_out(ref(1), resumed=True)
+    assert presence.sessions("alice") == {ref(2)}
+
+
+@pytest.mark.parametrize(
+    ("token", "verdict"),
+    [
+        ("", False),
+        ("0af3", True),
+        ("x" * MAX_TOKEN, True),
+        ("x" * (MAX_TOKEN + 1), False),
+        ("ü", False),
+    ],
+)
+def test_usable_tokens(token: str, verdict: bool) -> None:
+    assert usable(token) is verdict
+
+
+def test_who_is_expected_is_a_member(presence: Presence) -> None:
+    presence.join("alice", ref(1), since=0)
+    presence.lose("alice", ref(1), 0)
+    presence.expect([])
+    presence.expect(["alice"])
+    with pytest.raises(NotMember, match="bob is not here") as error:
+        presence.expect(["alice", "bob", "carol"])
+    assert error.value.code == 404
+
+
 UIDS = st.sampled_from(["alice", "bob", "carol"])
+TOKENS = st.sampled_from(["", "one", "two"])
 REFS = st.builds(ref, st.integers(1, 3), st.sampled_from(["life1", "life2"]))
 
 
@@ -161,6 +275,7 @@ class PresenceMachine(RuleBasedStateMachine):
         self.presence = Presence(GRACE)
         self.now = 0.0
         self.pairs: set[tuple[str, SessionRef]] = set()
+        self.stays: dict[tuple[str, SessionRef], tuple[str, float]] = {}  # token, since
         self.order: list[str] = []
         self.exclusive: dict[str, bool] = {}
         self.since: dict[str, float] = {}
@@ -172,7 +287,14 @@ class PresenceMachine(RuleBasedStateMachine):
     def sessions(self, uid: str) -> set[SessionRef]:
         return {session for name, session in self.pairs if name == uid}
 
-    def enter(self, uid: str, session: SessionRef) -> None:
+    def former(self, uid: str, session: SessionRef, token: str) -> set[SessionRef]:
+        """Other sessions of the uid with that token."""
+        others = self.sessions(uid) - {session}
+        return {other for other in others if token and self.stays[uid, other][0] == token}
+
+    def enter(self, uid: str, session: SessionRef, token: str, since: float) -> None:
+        if (uid, session) not in self.pairs:
+            self.stays[uid, session] = token, since
         self.pairs.add((uid, session))
         self.due.pop(uid, None)
         if uid not in self.order:
@@ -192,18 +314,21 @@ class PresenceMachine(RuleBasedStateMachine):
         assert change.joined != (change.uid in self.seen), "who is told to go was there"
         self.version = change.version
 
-    @rule(uid=UIDS, session=REFS, exclusive=st.booleans())
-    def join(self, uid: str, session: SessionRef, exclusive: bool) -> None:
-        others = self.sessions(uid) - {session}
+    @rule(uid=UIDS, session=REFS, exclusive=st.booleans(), token=TOKENS)
+    def join(self, uid: str, session: SessionRef, exclusive: bool, token: str) -> None:
+        former = self.former(uid, session, token)
+        others = self.sessions(uid) - {session} - former
         if others and (exclusive or self.exclusive[uid]):
             with pytest.raises(AlreadyMember):
-                self.presence.join(uid, session, since=self.now, exclusive=exclusive)
+                self.presence.join(uid, session, since=self.now, exclusive=exclusive, token=token)
             return
         expected = None if uid in self.order else (uid, True)
-        self.tell(self.presence.join(uid, session, since=self.now, exclusive=exclusive), expected)
+        change = self.presence.join(uid, session, since=self.now, exclusive=exclusive, token=token)
+        self.tell(change, expected)
         if expected:
             self.since[uid] = self.now
-        self.enter(uid, session)
+        self.enter(uid, session, token, self.now)
+        self.pairs -= {(uid, other) for other in former}
         self.seen.add(uid)
         self.exclusive[uid] = exclusive
 
@@ -232,14 +357,21 @@ class PresenceMachine(RuleBasedStateMachine):
         self.presence.lose_incarnation(incarnation, self.now)
         self.drop({pair for pair in self.pairs if pair[1].incarnation == incarnation})
 
-    @rule(uid=UIDS, session=REFS, since=st.integers(0, 50), exclusive=st.booleans())
-    def claim(self, uid: str, session: SessionRef, since: float, exclusive: bool) -> None:
+    @rule(uid=UIDS, session=REFS, since=st.integers(0, 50), exclusive=st.booleans(), token=TOKENS)
+    def claim(
+        self, uid: str, session: SessionRef, since: float, exclusive: bool, token: str
+    ) -> None:
         others = self.sessions(uid) - {session}
-        contested = others and (uid, session) not in self.pairs
-        contested = contested and (exclusive or self.exclusive[uid])
+        former = self.former(uid, session, token)
+        new = (uid, session) not in self.pairs
+        contested = others and new and not former and (exclusive or self.exclusive[uid])
+        resumed = bool(former and new)
         loses = contested and since >= self.since[uid]
-        evicted = self.presence.claim(uid, session, since=since, exclusive=exclusive)
-        assert evicted == ({session} if loses else others if contested else set())
+        if resumed:
+            loses = any(since <= self.stays[uid, other][1] for other in former)
+        evicted = self.presence.claim(uid, session, since=since, exclusive=exclusive, token=token)
+        winners = former if resumed else others if contested else set()
+        assert evicted == put_out(*({session} if loses else winners), resumed=resumed)
         if loses:
             return
         if contested:
@@ -248,7 +380,9 @@ class PresenceMachine(RuleBasedStateMachine):
             self.since[uid], self.exclusive[uid] = since, exclusive
         elif not others:
             self.since[uid], self.exclusive[uid] = min(since, self.since[uid]), exclusive
-        self.enter(uid, session)
+        self.enter(uid, session, token, since)
+        if resumed:
+            self.pairs -= {(uid, other) for other in former}
         self.seen.add(uid)
 
     @rule(seconds=st.floats(0, 2 * GRACE))
@@ -273,6 +407,8 @@ class PresenceMachine(RuleBasedStateMachine):
         assert self.presence.losing == bool(self.due)
         for uid in self.order:
             assert self.presence.sessions(uid) == self.sessions(uid)
+            for session in self.sessions(uid):
+                assert self.presence.token(uid, session) == self.stays[uid, session][0]
             member = self.presence.members[uid]
             assert (member.since, member.exclusive) == (self.since[uid], self.exclusive[uid])
             assert bool(member.sessions) == (uid not in self.due)

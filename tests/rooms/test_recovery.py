@@ -56,16 +56,16 @@ def test_much_comes_in_pages() -> None:
     result = recover("bob", at(0), at(9), history(1, 9, tail=9, size=size))
     assert result.recovered
     assert (offsets(result.publications), result.next) == ([1, 2], 2)
-    page = forward("bob", history(3, 9, tail=9, size=size))
-    assert (offsets(page.publications), page.next, page.more) == ([3, 4], 4, True)
+    page = forward("bob", 2, history(3, 9, tail=9, size=size))
+    assert (offsets(page.publications), page.next, page.recovered) == ([3, 4], 4, True)
     page = backward("bob", history(1, 9, tail=9, size=size))
-    assert (offsets(page.publications), page.next, page.more) == ([8, 9], 8, True)
+    assert (offsets(page.publications), page.next, page.recovered) == ([8, 9], 8, True)
 
 
 def test_pages_end() -> None:
-    assert forward("bob", history(3, 4, tail=4)).more is False
-    assert backward("bob", history(1, 4, tail=9)).more is False
-    assert forward("bob", history(5, 4, tail=4)).publications == []
+    assert forward("bob", 2, history(3, 4, tail=4)).answer()["more"] is False
+    assert backward("bob", history(1, 4, tail=9)).answer()["more"] is False
+    assert forward("bob", 4, history(5, 4, tail=4)).publications == []
     assert backward("bob", history(1, 0, tail=4)).publications == []
 
 
@@ -75,10 +75,20 @@ def test_each_sees_what_is_for_it(audiences: list[tuple[str, ...] | None]) -> No
     whole = History(publications, at(len(publications)))
     for uid in ("alice", "bob", "carol", "dave"):
         expected = [p.offset for p in publications if is_for(p, uid)]
-        assert offsets(forward(uid, whole).publications) == expected
+        assert offsets(forward(uid, 0, whole).publications) == expected
         assert offsets(recover(uid, at(0), whole.tail, whole).publications) == expected
         private = {p.offset for p in publications if p.audience is not None}
         assert uid == "alice" or private.isdisjoint(expected) or uid in ("bob", "carol")
+
+
+@pytest.mark.parametrize(
+    ("after", "kept", "whole"),
+    [(2, (3, 9), True), (0, (3, 9), False), (2, (10, 9), False), (9, (10, 9), True)],
+)
+def test_a_page_says_whether_what_comes_first_is_gone(
+    after: int, kept: tuple[int, int], whole: bool
+) -> None:
+    assert forward("bob", after, history(*kept, tail=9)).recovered is whole
 
 
 def test_a_recovered_publication_is_its_push() -> None:

@@ -39,3 +39,10 @@ def test_the_window_has_an_age() -> None:
     repeats.add([said(1, cid="a", ts=1000)])
     assert repeats.find(("alice", "a"), 1500) == 1
     assert repeats.find(("alice", "a"), 1501) is None
+
+
+def test_a_new_numbering_begins_with_none() -> None:
+    repeats = Repeats()
+    repeats.add([said(1, cid="c1")])
+    repeats.clear()
+    assert (repeats.find(("alice", "c1"), 1000), len(repeats)) == (None, 0)

@@ -18,6 +18,9 @@ from tests.support.person import Person
 from tests.support.ports import free_ports
 from tests.support.sources import ROOT
 from tests.support.timing import MS, eventually
+from zchat.config import settings
+from zchat.config.servers import load
+from zchat.ops.status import ask
 
 BIN = Path(sys.executable).parent
 START = 20_000 * MS
@@ -41,16 +44,16 @@ class Supervised:
     Args:
         folder: where it is made; its path must be short enough for a Unix socket.
         servers: how many of each type.
-        settings: the text of settings.toml.
+        settings_toml: the text of settings.toml.
     """
 
     def __init__(
-        self, folder: Path, servers: Mapping[str, int] = SERVERS, settings: str = SETTINGS
+        self, folder: Path, servers: Mapping[str, int] = SERVERS, settings_toml: str = SETTINGS
     ) -> None:
         self.folder = folder
         self.lines: dict[str, list[dict[str, Any]]] = {}
         (folder / "config").mkdir(parents=True)
-        (folder / "config" / "settings.toml").write_text(settings)
+        (folder / "config" / "settings.toml").write_text(settings_toml)
         shutil.copy(ROOT / "supervisord.conf", folder)
         shutil.copytree(ROOT / "webroot", folder / "webroot")
         for server_type, count in servers.items():
@@ -68,6 +71,11 @@ class Supervised:
         line = {"id": server_id, "host": "127.0.0.1", "port": router, "pubPort": pub}
         lines.append(line if server_type == "chat" else {**line, "clientPort": client})
         return server_id
+
+    def remove(self, server_id: str) -> None:
+        """Take a line out; not yet written."""
+        for server_type, lines in self.lines.items():
+            self.lines[server_type] = [line for line in lines if line["id"] != server_id]
 
     def write(self, text: str | None = None) -> None:
         """Write servers.json: its lines, or any text."""
@@ -120,6 +128,12 @@ class Supervised:
         said = await self.command("zchat", "status", "--json")
         answers: list[dict[str, Any]] = json.loads(said)
         return answers
+
+    async def answers(self) -> list[dict[str, Any]]:
+        """What the servers say of themselves, asked without a process for it."""
+        path = self.folder / "config"
+        topology = load(path / "servers.json", "development")
+        return await ask(topology, settings.load(path / "settings.toml"), self.folder)
 
     async def pids(self) -> dict[str, int]:
         """Server id to process id, of those that supervisord says are running."""

@@ -87,6 +87,20 @@ class Visitor:
         await self.at("text").press("Enter")
         await expect(self.at("text")).to_have_value("")
 
+    async def try_now(self) -> None:
+        """Press the button of the strip, once there is one: connect, or enter again."""
+        await self.at("strip-again").click()
+
+    async def network_is_back(self) -> None:
+        """The device says so to its pages, which need not wait for their next attempt."""
+        await self.page.evaluate("dispatchEvent(new Event('online')) && undefined")
+
+    async def open_twin(self) -> Visitor:
+        """Duplicate the tab: the same page in the same profile, with the same session storage."""
+        async with self.page.expect_popup() as opened:
+            await self.page.evaluate("window.open(location.href) && undefined")
+        return Visitor(await opened.value)
+
     async def move_to(self, room: str) -> None:
         """Change the room, and see the other one."""
         await self.at("move").click()
@@ -101,7 +115,7 @@ class Visitor:
         return self.page.get_by_test_id(name)
 
     def notices(self, what: str) -> Locator:
-        """Lines that are not messages: `joined`, `left`, `gap`, `here`, `problem`."""
+        """Lines that are not messages: `joined`, `left`, `hole`, `here`, `problem`."""
         return self.page.locator(f"[data-testid=notice][data-what={what}]")
 
     async def sees(self, *texts: str, timeout: float = SECONDS) -> None:
@@ -109,6 +123,10 @@ class Visitor:
         stand = self.at("timeline").get_by_test_id("message-text")
         await expect(stand).to_have_text(list(texts), timeout=timeout * 1000)
         await expect(self.at("outgoing").get_by_test_id("message")).to_have_count(0)
+
+    async def texts(self) -> list[str]:
+        """The messages that stand now."""
+        return await self.at("timeline").get_by_test_id("message-text").all_text_contents()
 
     async def sees_people(self, *names: str) -> None:
         """These are all the people in the list, in this order."""

@@ -238,7 +238,8 @@ def test_update_follows_servers_json(folder: Folder) -> None:
     for command in ("reread", "update", "reload"):
         refused = folder.run("supervisorctl", command)
         assert refused.returncode != 0
-        assert reason in refused.stdout + refused.stderr
+        assert reason.removeprefix("zchat: ") in refused.stdout + refused.stderr
+        assert "Fault" not in refused.stdout, "supervisorctl speaks as people do"
     assert folder.pids() == pids
     # The types that `TYPE:*` goes by are what they were.
     folder.ctl("stop", "chat:*")

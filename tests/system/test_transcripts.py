@@ -164,6 +164,12 @@ OVERRIDES = (
         "20.2: the list is in joining order, not grouped by connector",
     ),
     Override(
+        TALK,
+        'data response id=5 body={"code":500}',
+        (response(5, {"code": 404, "error": "nobody is not here"}),),
+        "22.7: a failure; the code says that it is no fault of the server",
+    ),
+    Override(
         TWICE,
         'data response id=1 body={"users":["alice","alice"]}',
         (response(1, {"code": 500, "error": True}),),

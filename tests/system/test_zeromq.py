@@ -219,7 +219,7 @@ async def test_a_notify_is_not_answered(bare: BareConnector) -> None:
 
 
 async def test_a_handlers_refusal_is_an_answer_too(bare: BareConnector) -> None:
-    for body, code in ((b'{"target":"*"}', 400), (b'{"content":"x","target":"bob"}', 500)):
+    for body, code in ((b'{"target":"*"}', 400), (b'{"content":"x","target":"bob"}', 404)):
         number = bare.request(SEND, bare.session("alice", "lobby"), body)
         kind, _, answer = await bare.answer(number)
         assert kind == REPLY
@@ -234,7 +234,7 @@ async def test_no_time_left(bare: BareConnector) -> None:
     assert kind == REPLY
     assert json.loads(answer)["code"] == 504
     ref = (bare.name, bare.incarnation, 1)
-    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", budget=0)
+    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", None, "", budget=0)
     assert (await bare.answer(number))[:3] == [FAILURE, number, 504]
     await is_fine(bare)
 
@@ -242,7 +242,7 @@ async def test_no_time_left(bare: BareConnector) -> None:
 async def test_time_runs_out_while_it_waits(bare: BareConnector) -> None:
     """The token of this join never comes."""
     ref = (bare.name, bare.incarnation, 1)
-    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", budget=100)
+    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", None, "", budget=100)
     await bare.order("hub.join")
     answer = await bare.answer(number)
     assert answer[:3] == [FAILURE, number, 504]

@@ -1,8 +1,9 @@
 import './app/links.test.mjs';
 import './app/names.test.mjs';
 import './app/outgoing.test.mjs';
-import './app/position.test.mjs';
+import './app/place.test.mjs';
 import './app/room.test.mjs';
+import './app/transcript.test.mjs';
 import './app/words.test.mjs';
 import './zchat/address.test.mjs';
 import './zchat/backoff.test.mjs';
@@ -10,9 +11,12 @@ import './zchat/client.test.mjs';
 import './zchat/connection.test.mjs';
 import './zchat/ending.test.mjs';
 import './zchat/heartbeat.test.mjs';
+import './zchat/ids.test.mjs';
 import './zchat/message.test.mjs';
 import './zchat/package.test.mjs';
 import './zchat/pending.test.mjs';
+import './zchat/recovery.test.mjs';
+import './zchat/unsent.test.mjs';
 import './zchat/wakeups.test.mjs';
 
 export { run } from './support/harness.mjs';

@@ -46,3 +46,7 @@ class Backoff:
         """A connection ended after this time."""
         if seconds >= self.steady:
             self._attempt = 0
+
+    def restart(self) -> None:
+        """What was tried has worked: the next delay is drawn up to `base`."""
+        self._attempt = 0

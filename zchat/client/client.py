@@ -20,12 +20,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Self
 
+from zchat.client.answer import raise_for_code
 from zchat.client.backoff import Backoff
+from zchat.client.callbacks import Callbacks
 from zchat.client.link import Ending, Link
+from zchat.client.state import CONNECTING, OFFLINE, ONLINE, RECONNECTING, StateChange
 from zchat.client.transport import Disconnected
 from zchat.errors import ProtocolError, RequestError, TimedOut
 from zchat.protocol import package
@@ -38,34 +39,6 @@ GATE_ROUTE = "gate.gateHandler.queryEntry"
 logger = logging.getLogger("zchat.client")
 
 
-class State(Enum):
-    """What a client is doing."""
-
-    CONNECTING = "connecting"
-    ONLINE = "online"
-    RECONNECTING = "reconnecting"
-    OFFLINE = "offline"
-
-
-CONNECTING = State.CONNECTING
-ONLINE = State.ONLINE
-RECONNECTING = State.RECONNECTING
-OFFLINE = State.OFFLINE
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """A client begins to do something else."""
-
-    state: State
-
-    delay: float = 0.0
-    """Seconds until the next attempt, when `state` is RECONNECTING."""
-
-    ending: Ending | None = None
-    """Why the connection ended or could not be made, when RECONNECTING or OFFLINE."""
-
-
 class Client:
     """A connection to a cluster that comes back by itself.
 
@@ -73,9 +46,7 @@ class Client:
         url: `ws://host:port` of a gate when `uid` is given, else of a connector.
         uid: whom the gate chooses a connector for. It is asked again before every reconnect.
         user: what the handshake says as `user`.
-        log_in: awaited with the client whenever a connection is up, before the client counts as
-            ONLINE: the server knows nothing of earlier connections. When it raises one of zchat's
-            errors, this attempt to connect has failed.
+        log_in: the first of the steps that `on_log_in` adds to.
         timeout: seconds that an answer may take, if the request says nothing else.
         connect_timeout: seconds that connecting and shaking hands may take.
         reconnect: whether to come back after a loss.
@@ -111,7 +82,7 @@ class Client:
         self.uid = uid
         """Whom the gate chooses a connector for; None without a gate."""
         self._user = user
-        self._log_in = log_in
+        self._log_in = () if log_in is None else (log_in,)
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._reconnect = reconnect
@@ -124,8 +95,8 @@ class Client:
         self._link: Link | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._online_since = 0.0
-        self._callbacks: dict[str, tuple[Callable[[Any], object], ...]] = {}
-        self._watchers: tuple[Callable[[StateChange], object], ...] = ()
+        self._pushes: dict[str, Callbacks[Any]] = {}  # by route
+        self._watchers = Callbacks[StateChange]()
         self._closed = False
         self.state = OFFLINE
         self.user: Any = None
@@ -209,14 +180,7 @@ class Client:
         Returns:
             a function that ends this.
         """
-        self._callbacks[route] = (*self._callbacks.get(route, ()), callback)
-
-        def off() -> None:
-            left = _without(self._callbacks.pop(route, ()), callback)
-            if left:
-                self._callbacks[route] = left
-
-        return off
+        return self._pushes.setdefault(route, Callbacks()).add(callback)
 
     def on_state(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
         """Have `callback` called with every change of state; what it raises is logged.
@@ -224,12 +188,26 @@ class Client:
         Returns:
             a function that ends this.
         """
-        self._watchers = (*self._watchers, callback)
+        return self._watchers.add(callback)
 
-        def off() -> None:
-            self._watchers = _without(self._watchers, callback)
+    def on_log_in(self, step: Callable[[Client], Awaitable[object]]) -> None:
+        """Have `step` awaited whenever a connection is up, before the client counts as ONLINE.
 
-        return off
+        The server knows nothing of earlier connections. Steps follow each other in the order in
+        which they were added. When one raises one of zchat's errors, this attempt to connect has
+        failed.
+
+        Raises:
+            RuntimeError: the client has been started.
+        """
+        if self.state is not OFFLINE:
+            raise RuntimeError(f"a step of logging in for a client that is {self.state.value}")
+        self._log_in = (*self._log_in, step)
+
+    def drop(self, reason: str = "dropped by this client") -> None:
+        """Cut the connection, as a network would, and come back. Without one, do nothing."""
+        if self._link is not None:
+            self._link.lose(reason)
 
     async def next_push(self, route: str, timeout: float) -> Any:
         """The body of the next push on `route`. Pushes before this call do not count.
@@ -265,8 +243,8 @@ class Client:
         try:
             await self._open(link, url)
             self._link = link
-            if self._log_in is not None:
-                await self._log_in(self)
+            for step in self._log_in:
+                await step(self)
             if self._closed:
                 raise Disconnected("closed by this client", reconnect=False)
             if link.ending is not None:
@@ -342,60 +320,19 @@ class Client:
 
     def _become(self, change: StateChange) -> None:
         self.state = change.state
-        for watcher in self._watchers:
-            _call(watcher, change)
+        self._watchers.call(change)
 
     def _pushed(self, route: str, data: bytes) -> None:
-        callbacks = self._callbacks.get(route)
-        if callbacks is None:
+        callbacks = self._pushes.get(route)
+        if not callbacks:
             return
         try:
             body = self._codec.decode(route, data)
         except ProtocolError as error:
             logger.warning("a push on %s is dropped: %s", route, error)
             return
-        for callback in callbacks:
-            _call(callback, body)
+        callbacks.call(body)
 
 
 connect = Client
 """`Client`, under the name that reads well behind `async with`."""
-
-
-def raise_for_code(answer: Any) -> dict[str, Any]:
-    """The answer, unless it carries an error.
-
-    Args:
-        answer: what `Client.request` returned.
-
-    Raises:
-        RequestError: its `code` is there and not 200. The error's `message` is the answer's
-            `error`, and its `fields` are the other members.
-        ProtocolError: it is no object.
-    """
-    if not isinstance(answer, dict):
-        raise ProtocolError(f"an answer that is no object: {answer!r}")
-    code = answer.get("code", 200)
-    if code == 200:
-        return answer
-    told = answer.get("error")
-    error = RequestError(told if isinstance(told, str) else f"answered with code {code}", code=code)
-    error.fields = {key: value for key, value in answer.items() if key not in ("code", "error")}
-    raise error
-
-
-def _call(callback: Callable[[Any], object], argument: Any) -> None:
-    try:
-        callback(argument)
-    except Exception:
-        logger.exception("callback %r failed", callback)
-
-
-def _without(
-    callbacks: tuple[Callable[[Any], object], ...], callback: Callable[[Any], object]
-) -> tuple[Callable[[Any], object], ...]:
-    """The callbacks less the first that is this one."""
-    left = list(callbacks)
-    if callback in left:
-        left.remove(callback)
-    return tuple(left)

@@ -196,6 +196,10 @@ class Link:
         self._finish(Ending("closed by this client", reconnect=False))
         await self._transport.close()
 
+    def lose(self, reason: str) -> None:
+        """End as a link does whose network fails: whoever owns it is told, and may come back."""
+        self._end(Ending(reason, reconnect=True))
+
     def abort(self) -> None:
         """Drop the connection at once."""
         self._finish(Ending("dropped by this client", reconnect=False))

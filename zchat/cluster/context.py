@@ -8,9 +8,10 @@ from typing import Final
 
 import zmq
 
-from zchat.cluster.curve import Security, require_secure
+from zchat.cluster.curve import Security
 from zchat.cluster.envelope import MAX_MESSAGE
 from zchat.cluster.zap import Authenticator
+from zchat.config.exposure import require_secure
 from zchat.errors import ConfigError
 
 # What was written just before close still goes out, but a peer that reads nothing holds up the end
@@ -84,7 +85,7 @@ class Context:
             ConfigError: nothing protects an address that other machines can reach.
             OSError: the address is taken or not ours.
         """
-        require_secure(address, self._security.keys, self._security.insecure)
+        self._require_secure(address)
         self._protect_server(socket)
         _allow_ipv6(socket, address)
         try:
@@ -103,7 +104,7 @@ class Context:
                 none.
         """
         keys = self._security.keys
-        require_secure(address, keys, self._security.insecure)
+        self._require_secure(address)
         if keys is not None:
             if server_key is None:
                 raise ConfigError(f"{address}: expected the public key of this server")
@@ -138,6 +139,10 @@ class Context:
             self._authenticator.close()
             self._authenticator = None
         self._context.destroy(linger=0)
+
+    def _require_secure(self, address: str) -> None:
+        keyed = self._security.keys is not None
+        require_secure(address, keyed=keyed, insecure=self._security.insecure)
 
     def _protect_server(self, socket: zmq.Socket[bytes]) -> None:
         keys, allowed = self._security.keys, self._security.allowed

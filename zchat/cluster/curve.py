@@ -1,4 +1,4 @@
-"""Who may talk to this cluster: CURVE keys, and where plain traffic is allowed.
+"""Who may talk to this cluster: CURVE keys.
 
 Keys are files in czmq's format: `NAME.key` holds the public key, `NAME.key_secret` both. CURVE by
 itself proves only the server to the client; that the client is one of ours is decided by an
@@ -7,11 +7,9 @@ allow-list, a folder of public keys, which `zchat.cluster.zap` looks at.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import zmq
 import zmq.auth
@@ -97,35 +95,6 @@ def load_allowed(folder: Path) -> frozenset[bytes]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: expected a folder of public keys (*.key)")
     return frozenset(load_public_key(path) for path in sorted(folder.glob("*.key")))
-
-
-def require_secure(address: str, keys: Keys | None, insecure: bool) -> None:
-    """Refuses traffic that others on the network could read, forge or flood.
-
-    Args:
-        address: `tcp://host:port`, bound or connected.
-        keys: ours; with them every address is fine.
-        insecure: the operator said that plain traffic is fine.
-
-    Raises:
-        ConfigError: the address is reachable by other machines and nothing protects it.
-    """
-    if keys is None and not insecure and not _is_loopback(address):
-        raise ConfigError(
-            f"{address} is reachable by other machines: expected CURVE keys (zchat keys), "
-            "or cluster.insecure = true on a network that is protected otherwise"
-        )
-
-
-def _is_loopback(address: str) -> bool:
-    """Names other than localhost count as foreign: they are not looked up."""
-    host = urlsplit(address).hostname
-    if host is None or host == "localhost":
-        return host is not None
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _load(path: Path) -> tuple[bytes, bytes | None]:

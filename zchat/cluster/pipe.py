@@ -127,6 +127,17 @@ class Pipe:
         return len(self._pending)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """What it has counted, by the names that operators see."""
+        return {
+            "pipe_refused": self.refused,
+            "pipe_dropped": self.dropped,
+            "pipe_expired": self.expired,
+            "pipe_late": self.late,
+            "pipe_resent": self.resent,
+        }
+
+    @property
     def waiting(self) -> bool:
         """Whether `flush` has something to write."""
         return bool(self._batches)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -108,6 +109,16 @@ class RpcClient:
         self._last_id = 0
         self._ticked = clock()
         self._dirty: list[Peer] = []
+        self._gone: Counter[str] = Counter()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What the pipes have counted and the DEALERs refused since the start."""
+        total = Counter(self._gone)
+        for peer in self.peers.values():
+            total.update(peer.pipe.counts)
+        total["dealer_refused"] = self.refusals.total
+        return total
 
     def connect(self, server_id: str, address: str, server_key: bytes | None = None) -> Peer:
         """Uses a server from now on. Nothing changes if it is connected to at that address.
@@ -135,13 +146,18 @@ class RpcClient:
         return peer
 
     def disconnect(self, server_id: str) -> None:
-        """Stops using a server. What is unanswered fails at once; `on_lost` is not called."""
+        """Stops using a server. What is unanswered fails at once; `on_lost` is not called.
+
+        The server is not in `peers` any more when the failures are told: by this a request's owner
+        knows that no later life of the server will do it.
+        """
         peer = self.peers.pop(server_id, None)
         if peer is None:
             return
         peer.state = LOST
         peer.dealer.close()
         peer.pipe.abandon()
+        self._gone.update(peer.pipe.counts)
 
     def request(
         self,
@@ -352,6 +368,9 @@ class RpcClient:
             case Welcome():
                 self._take_welcome(peer, envelope)
             case Stranger():
+                # It has given us up, and what it knew of us: our next Welcome is a new beginning.
+                if peer.state is UP:
+                    self._lose(peer, "forgotten")
                 self._say_hello(peer)
             case _:
                 self.refusals.refuse("misplaced", peer.server_id, type(envelope).__name__)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -132,6 +133,18 @@ class RpcServer:
         self._dirty: list[RemotePeer] = []
         self._probe: asyncio.TimerHandle | None = None
         self._stalled: list[RemotePeer] = []
+        self._gone: Counter[str] = Counter()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What the pipes and the ROUTER have counted since the start."""
+        total = Counter(self._gone)
+        for peer in self.peers.values():
+            total.update(peer.pipe.counts)
+        total["router_refused"] = self.refusals.total
+        total["router_unreachable"] = self.unreachable
+        total["router_undelivered"] = self.undelivered
+        return total
 
     def bind(self, address: str) -> str:
         """Listens at `tcp://host:port`; once.
@@ -421,6 +434,7 @@ class RpcServer:
         if self.peers.get(peer.server_id) is peer:
             del self.peers[peer.server_id]
         peer.pipe.abandon()
+        self._gone.update(peer.pipe.counts)
 
     def _hear_generation(self, peer: RemotePeer, generation: int) -> None:
         if generation != peer.generation:

@@ -306,6 +306,7 @@ def _implicit_web() -> Server:
         pub_port=3001 + PUB_PORT_DISTANCE,
         client_port=3001,
         frontend=True,
+        implicit=True,
     )
 
 

@@ -58,14 +58,11 @@ class Client:
     allowed_origins: tuple[str, ...] = ("*",)
     """Origins (`https://chat.example`) whose pages may connect; `*`: any."""
 
-    heartbeat: float = _seconds(30, low=1)
-    """Seconds between heartbeats; a client silent for two of them is gone."""
+    heartbeat: int = _number(30, high=31_536_000)
+    """Whole seconds between heartbeats; a client silent for two of them is gone."""
 
     handshake_timeout: float = _seconds(10)
     """Seconds from the TCP connection to the end of the handshake."""
-
-    resume_token: float = _seconds(120)
-    """Seconds that a lost session can be resumed; without effect so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,9 @@ class Server:
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Keys that zchat does not know: the application's."""
 
+    implicit: bool = field(default=False, compare=False)
+    """Whether it is not in servers.json: the page of a file that says nothing of one."""
+
     @property
     def takes_clients(self) -> bool:
         """Whether clients of the wire connect here; a web server speaks HTTP only."""

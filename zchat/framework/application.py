@@ -162,13 +162,14 @@ class Application:
         """The servers of a type.
 
         Args:
-            alive: only those that answer now; this server must keep links to them (`watch`).
+            alive: only those that answer now and are not about to stop; this server must keep links
+                to them (`watch`).
         """
         work = self._at_work
         listed = work.servers.topology.of_type(server_type)
         if not alive:
             return listed
-        return tuple(server for server in listed if work.node.is_up(server.id))
+        return tuple(server for server in listed if work.node.is_alive(server.id))
 
     @property
     def _at_work(self) -> Work:

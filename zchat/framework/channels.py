@@ -14,10 +14,13 @@ from typing import Any, Protocol
 import msgspec
 
 from zchat.errors import Unavailable
-from zchat.framework.channel_host import ChannelHost, Moved
+from zchat.framework.channel_host import ChannelHost
 from zchat.framework.context import current, request_key
+from zchat.framework.convoy import Convoy
 from zchat.framework.deadline import in_time
 from zchat.framework.joins import Joined
+from zchat.framework.node import Unlisted
+from zchat.framework.owned_channels import Moved
 from zchat.protocol.body import dumps
 from zchat.rooms.presence import SessionRef
 from zchat.rooms.recovery import Page, Position
@@ -55,6 +58,7 @@ class Channel:
         *,
         exclusive: bool = False,
         since: Position | None = None,
+        resume: str = "",
     ) -> Joined:
         """Make a session a member; from then on it gets what is published, in order.
 
@@ -64,9 +68,11 @@ class Channel:
             exclusive: refuse when another live session has this uid here.
             since: the place of the last publication that the client has; what it missed is in
                 the result then, the first page of it if it is much.
+            resume: the token of an earlier result: a session that was given it, and may look alive
+                still, gives its place to this one.
 
         Returns:
-            Who is here, where the member came in, and what it missed.
+            Who is here, where the member came in, what it missed, and its token.
 
         Raises:
             AlreadyMember: see `exclusive`.
@@ -74,7 +80,7 @@ class Channel:
         """
         ref = _ref(session)
         last = StreamPosition(since.epoch, since.offset) if since else None
-        raw = await self._call("join", uid, ref, exclusive, last, _request_of(ref))
+        raw = await self._call("join", uid, ref, exclusive, last, resume, _request_of(ref))
         return msgspec.convert(raw, Joined)
 
     async def leave(self, uid: str, session: HasRef | SessionRef) -> None:
@@ -105,6 +111,7 @@ class Channel:
         uid: str = "",
         cid: str = "",
         to: Iterable[str] | None = None,
+        members_only: bool = False,
     ) -> StreamPosition:
         """Send to the members, in one order for all; returns when it is journalled.
 
@@ -116,11 +123,14 @@ class Channel:
                 with the same uid and cid gets the position of the first time. In a handler of a
                 request it is made of the request when it is empty.
             to: the uids it is for; None means all members.
+            members_only: refuse when one of `to` is no member. A repeat of what was published is
+                not refused.
 
         Returns:
             Its place in the channel.
 
         Raises:
+            RequestError: see `members_only`; its code is 404.
             ValueError: the body has a member that zchat adds, or it is too large (see `Draft`).
             Unavailable: it was not published.
             TimedOut: it may have been published.
@@ -131,8 +141,8 @@ class Channel:
         if not cid and key is not None:
             cid = key.next()
         draft = Draft(route, dumps(body), uid, cid, None if to is None else tuple(to))
-        args = (draft.route, draft.body, draft.uid, draft.cid, draft.audience)
-        raw = await self._call("publish", *args)
+        args = (draft.route, draft.body, draft.uid, draft.cid, draft.audience, members_only)
+        raw = await self._channels.call_in_order(self.name, "publish", args)
         return msgspec.convert(raw, StreamPosition)
 
     async def _call(self, method: str, *args: Any) -> Any:
@@ -148,6 +158,9 @@ class Channels:
         ring: the ring of now.
         call: reaches other servers.
         timeout: seconds that a call may take, following moves included.
+
+    Attributes:
+        refused: calls refused because too many waited for their channel.
     """
 
     def __init__(
@@ -163,6 +176,8 @@ class Channels:
         self._ring = ring
         self._remote = call
         self._timeout = timeout
+        self._convoys: dict[str, Convoy] = {}
+        self.refused = 0
 
     def get(self, name: str) -> Channel:
         """The channel of that name; it need not exist yet.
@@ -193,7 +208,52 @@ class Channels:
                 return await self._at_owner(name, method, args, left)
             except Moved:
                 await asyncio.sleep(min(_PAUSE, left))
-        raise Unavailable(f"channel {name} is on its way to another server")
+        raise _on_its_way(name)
+
+    async def call_in_order(self, name: str, method: str, args: Sequence[Any]) -> Any:
+        """Like `call`, and never overtaken by one that was made here later for that channel.
+
+        Raises:
+            Unavailable, TimedOut: see `call`; Unavailable also when too many calls wait.
+        """
+        convoy = self._convoys.get(name)
+        if convoy is None:
+            here = self._server_id if self._host is not None else ""
+            convoy = self._convoys[name] = Convoy(name, self._ring, here)
+        try:
+            return await self._follow(convoy, name, method, args)
+        finally:
+            if convoy.empty:
+                del self._convoys[name]
+
+    async def _follow(self, convoy: Convoy, name: str, method: str, args: Sequence[Any]) -> Any:
+        deadline = time.monotonic() + self._timeout
+        number, gone = convoy.number(), self._go(convoy)
+        refused_by = -1  # generation of the ring whose owner sent it back
+        while (left := deadline - time.monotonic()) > 0:
+            if not gone and not await _in_turn(convoy, number, left):
+                break
+            try:
+                generation = self._ring().generation
+                if refused_by == generation:  # its owner knows another one
+                    await asyncio.sleep(min(_PAUSE, left))
+                if (left := deadline - time.monotonic()) <= 0:
+                    break
+                answer = await self._at_owner(name, method, args, left)
+                convoy.taken = True
+                return answer
+            except Moved:
+                convoy.taken, gone, refused_by = False, False, generation
+            finally:
+                convoy.end()
+        raise _on_its_way(name)
+
+    def _go(self, convoy: Convoy) -> bool:
+        try:
+            return convoy.go()
+        except Unavailable:
+            self.refused += 1
+            raise
 
     async def _at_owner(self, name: str, method: str, args: Sequence[Any], left: float) -> Any:
         owner = self.owner(name)
@@ -201,7 +261,24 @@ class Channels:
             raise Unavailable("no server owns channels now")
         if owner == self._server_id and self._host is not None:
             return await in_time(getattr(self._host, method)(name, *args), left)
-        return await self._remote(owner, f"channel.{method}", (name, *args), left)
+        try:
+            return await self._remote(owner, f"channel.{method}", (name, *args), left)
+        except Unlisted as error:  # it came, or went, before our servers.json said so
+            raise Moved(error.message, owner=owner) from None
+
+
+async def _in_turn(convoy: Convoy, number: int, left: float) -> bool:
+    """Whether its turn came in time."""
+    try:
+        async with asyncio.timeout(left):
+            await convoy.turn(number)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _on_its_way(name: str) -> Unavailable:
+    return Unavailable(f"channel {name} is on its way to another server")
 
 
 def _ref(session: HasRef | SessionRef) -> SessionRef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from zchat.framework.parts import Parts
 from zchat.frontend.acceptor import Acceptor
 from zchat.frontend.connection import Connection, Connections
 from zchat.frontend.descriptors import capacity, raise_limit
-from zchat.frontend.disconnect import Disconnect
+from zchat.frontend.disconnect import KICKED, RESUMED, Disconnect
 from zchat.frontend.forwarder import Finish, Forwarder, Pick
 from zchat.frontend.hub import Hub
 from zchat.frontend.resync import Resync
@@ -73,8 +74,10 @@ class FrontendPart:
         self.hub = Hub(
             self._subscriber,
             lambda local: self.resync.fetch(local),
+            lambda local: self.resync.compare(local),
             lambda membership, owner: self.resync.lost(membership, owner),
             hold_limit=settings.limits.outbox_bytes,
+            dictionary=handshake.dictionary,
         )
         self.resync = Resync(
             self.hub,
@@ -94,6 +97,7 @@ class FrontendPart:
             self.hub,
             deadline=settings.cluster.request_deadline,
             limit=settings.limits.requests_in_flight,
+            now=time.monotonic(),
             retried=retried,
         )
         self.connections = Connections(
@@ -133,6 +137,7 @@ class FrontendPart:
         for server in owners:
             self._subscriber.connect(server.id, server.pub_address, self._node.key_of(server.id))
         self._owners = wanted
+        self.forwarder.repick()
 
     def owner_up(self, owner: str, restarted: bool) -> None:
         """An owner answers: tell it of its members here."""
@@ -148,6 +153,7 @@ class FrontendPart:
     def tick(self, now: float) -> None:
         """Do what is due; call it about every 100 ms."""
         self.connections.tick(now)
+        self.forwarder.tick(now)
         self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
 
     def status(self) -> dict[str, Any]:
@@ -158,9 +164,17 @@ class FrontendPart:
             "channels": len(self.hub.channels),
             "deliveries": self.hub.counters["deliveries"],
             "counters": {
+                "xsub_refused": self._subscriber.refusals.total,
+            }
+            | {
                 name: count
-                for part in (self.connections, self.forwarder, self.hub, self.resync)
-                for name, count in part.counters.items()
+                for counters in (
+                    self.connections.counters,
+                    self.forwarder.counters,
+                    self.hub.totals(),
+                    self.resync.counters,
+                )
+                for name, count in counters.items()
             },
         }
 
@@ -182,6 +196,7 @@ class FrontendPart:
         session: Session = connection.session
         self.sessions.close(session)
         self.hub.closed(session)
+        self.forwarder.closed(session)
 
     def _local(self, session: Session, message: Message, finish: Finish) -> None:
         self._node.spawn(self._run(session, message, finish), message.route)
@@ -233,11 +248,13 @@ class FrontendPart:
         version: int,
         since: float,
         exclusive: bool,
+        resume: str,
+        uids: list[str] | None,
     ) -> None:
         known = self.sessions.get(session)
         position = StreamPosition(epoch, offset)
         if known is None or not self.hub.joined(
-            known, channel, position, version, since, exclusive
+            known, channel, position, version, since, exclusive, resume, uids
         ):
             self.resync.gone(owner, channel, uid, session)
         else:
@@ -248,12 +265,18 @@ class FrontendPart:
         if known is not None:
             self.hub.leave(known, channel)
 
-    def _evict(self, session: int, channel: str) -> None:
-        """Two sessions had one name in a room that changed owners, and this is the younger."""
+    def _evict(self, session: int, channel: str, resumed: bool) -> None:
+        """Another session has the place of this one.
+
+        Args:
+            resumed: its own client took it; else two had one name in a room that changed owners.
+        """
         known = self.sessions.get(session)
-        if known is not None:
-            self.hub.leave(known, channel)
-            known.connection.kick(f"somebody else has your name in {channel}")
+        if known is None:
+            return
+        self.hub.leave(known, channel)
+        taken = f"somebody else has your name in {channel}"
+        known.connection.close(RESUMED if resumed else KICKED.because(taken))
 
     def _session(self, session: int) -> Session:
         known = self.sessions.get(session)

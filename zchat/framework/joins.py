@@ -28,10 +28,14 @@ class Joined(msgspec.Struct, frozen=True):
     missed: Recovered | None = None
     """What it missed since it was here before; None when it did not say since when."""
 
+    resume: str = ""
+    """The session's token, by which its client takes its place from another connection."""
+
     def answer(self) -> dict[str, Any]:
-        """The parts that clients get: position, and recovered, publications, more when known."""
+        """What clients get: position and resume, and recovered, publications, next when known."""
         epoch, offset = self.position
-        answer: dict[str, Any] = {"position": {"epoch": epoch, "offset": offset}}
+        place = {"epoch": epoch, "offset": offset}
+        answer: dict[str, Any] = {"position": place, "resume": self.resume}
         if self.missed is not None:
             missed = self.missed
             answer |= {"recovered": missed.recovered, "publications": missed.publications}
@@ -48,9 +52,13 @@ class Join:
     uid: str
     ref: SessionRef
     exclusive: bool
+    resume: str
+    """The session's token in presence: what the client showed, or a new one."""
     admitted: asyncio.Future[Joined]
     entered: bool = False
-    """Whether it was this join that made the session a member."""
+    """Whether it was this join that brought the session in."""
+    returned: bool = False
+    """Whether the uid was a member before, so that nobody was told of it."""
 
 
 class Joins:
@@ -69,12 +77,14 @@ class Joins:
     def __len__(self) -> int:
         return len(self._joins)
 
-    def begin(self, channel: Channel, uid: str, ref: SessionRef, exclusive: bool) -> Join:
+    def begin(
+        self, channel: Channel, uid: str, ref: SessionRef, exclusive: bool, resume: str
+    ) -> Join:
         """A new one, with its own token; `end` it whatever happens."""
         self._count += 1
         token = f"{self._incarnation}/{self._count}".encode()
         admitted: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
-        join = self._joins[token] = Join(token, channel, uid, ref, exclusive, admitted)
+        join = self._joins[token] = Join(token, channel, uid, ref, exclusive, resume, admitted)
         self._of_channel[channel.name] += 1
         return join
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ BUSY_LIMIT = 10_000
 _TAKEN = frozenset({"self", "peer", "request_id", "code", "message"})
 
 
+class Unlisted(Unavailable):
+    """Our servers.json has no such server, not yet or no more; nothing was sent."""
+
+
 def _nothing(*_: Any) -> None:
     """The event is of no interest."""
 
@@ -49,9 +54,10 @@ class NodeEvents:
     """(server id, incarnation): that life of a server that used us has ended."""
 
     request: Callable[[RemotePeer, Request], None] = _nothing
+    """A client's request, forwarded; answered with `rpc_server`, unless it is a notify."""
+
     generation: Callable[[str, int], None] = _nothing
     """(server id, generation): that server speaks of a ring of this generation."""
-    """A client's request, forwarded; answered with `rpc_server`, unless it is a notify."""
 
 
 class Node:
@@ -91,8 +97,11 @@ class Node:
         self._deadline = deadline
         self._keys = keys
         self._lives: dict[str, str] = {}
+        self._stopping: dict[str, str] = {}  # lives that have said so, by server id
+        self._is_stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused = 0
+        methods.add_cast("server.stopping", self._hear_stopping)
         local = LocalServer(server.id, server.type, incarnation)
         self.client = RpcClient(context, local, self._client_handlers(), limits)
         self.rpc_server = RpcServer(context, local, self._server_handlers(), limits)
@@ -113,6 +122,7 @@ class Node:
             if server_id not in topology:
                 self.client.disconnect(server_id)
                 self._lives.pop(server_id, None)
+                self._stopping.pop(server_id, None)
         for server in wanted:
             self._connect(server)
 
@@ -121,6 +131,12 @@ class Node:
         self.client.generation = self.rpc_server.generation = generation
         self.client.ping()
         self.rpc_server.ping()
+
+    def speak_of_stopping(self) -> None:
+        """Tell all who use this server, now and when their links are made anew."""
+        self._is_stopping = True
+        for peer in list(self.rpc_server.peers.values()):
+            self._tell_stopping(peer)
 
     def key_of(self, server_id: str) -> bytes | None:
         """The public key of a server; None without CURVE.
@@ -134,6 +150,13 @@ class Node:
         """Whether that server answers us now; only known of servers we keep a link to."""
         peer = self.client.peers.get(server_id)
         return server_id == self.server.id or (peer is not None and peer.state is PeerState.UP)
+
+    def is_alive(self, server_id: str) -> bool:
+        """Whether that server is up and has not said that it is stopping."""
+        stopping = self._stopping.get(server_id)
+        if server_id == self.server.id:
+            return not self._is_stopping
+        return self.is_up(server_id) and stopping != self.client.peers[server_id].incarnation
 
     async def call(
         self,
@@ -152,7 +175,8 @@ class Node:
 
         Raises:
             RequestError: what the method raised; of what is none, only that there was one.
-            Unavailable: the server is not listed, or could not be reached in time.
+            Unlisted: there is no such server.
+            Unavailable: it could not be reached in time.
             TimedOut: no answer in time; it may have been done.
         """
         budget = self._deadline if timeout is None else timeout
@@ -200,6 +224,14 @@ class Node:
         task.add_done_callback(self._tasks.discard)
 
     @property
+    def counters(self) -> Counter[str]:
+        """What its links have counted since the start."""
+        total = self.client.counters
+        total.update(self.rpc_server.counters)
+        total["requests_refused"] = self.refused
+        return total
+
+    @property
     def busy(self) -> int:
         """How many requests and calls run here now."""
         return len(self._tasks)
@@ -216,7 +248,7 @@ class Node:
     def _link(self, server_id: str) -> RemotePeer | None:
         """The link of a frontend that uses us; None means our own DEALER, made when needed."""
         if server_id not in self.topology:
-            raise Unavailable(f"no server {server_id} in servers.json")
+            raise Unlisted(f"no server {server_id} in servers.json")
         server = self.topology.get(server_id)
         if server.frontend and not self.server.frontend:
             peer = self.rpc_server.peers.get(server_id)
@@ -253,7 +285,7 @@ class Node:
             on_request=self._on_request,
             on_call=on_call,
             on_cast=self._on_cast,
-            on_up=lambda peer: self._on_generation(peer, peer.generation),
+            on_up=self._on_used,
             on_lost=on_lost,
             on_generation=self._on_generation,
         )
@@ -263,6 +295,18 @@ class Node:
         self._lives[peer.server_id] = peer.incarnation
         self._on_generation(peer, peer.generation)
         self._events.peer_up(peer.server_id, restarted)
+
+    def _on_used(self, peer: RemotePeer) -> None:
+        self._on_generation(peer, peer.generation)
+        if self._is_stopping:
+            self._tell_stopping(peer)
+
+    def _tell_stopping(self, peer: RemotePeer) -> None:
+        self.rpc_server.cast(peer, "server.stopping", (self.server.id, self.incarnation))
+
+    def _hear_stopping(self, server_id: str, incarnation: str) -> None:
+        if server_id in self.client.peers:
+            self._stopping[server_id] = incarnation
 
     def _on_generation(self, peer: Peer | RemotePeer, generation: int) -> None:
         self._events.generation(peer.server_id, generation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from zchat.config.settings import Settings
 from zchat.framework.channel_host import ChannelHost
@@ -57,7 +58,9 @@ class OwnerPart:
             repeat_window=settings.rooms.repeat_window,
             repeat_age=settings.rooms.repeat_age,
         )
-        for name in ("join", "leave", "members", "publish", "history", "announce", "repair"):
+        for name in ("join", "leave", "members", "publish", "history"):
+            methods.add(f"channel.{name}", getattr(self.host, name))
+        for name in ("announce", "repair", "compare"):
             methods.add(f"channel.{name}", getattr(self.host, name))
         methods.add_cast("channel.lost", self.host.lost)
         methods.add("ring.get", self._ring_row)
@@ -75,12 +78,17 @@ class OwnerPart:
         """Another ring: see `ChannelHost.ring_changed`."""
         self.host.ring_changed(self._announcers())
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this part."""
         return {
             "channels": len(self.host.channels),
             "published": self.host.published,
-            "counters": {**self.host.counters, "publications_refused": self.host.refused},
+            "counters": {
+                **self.host.counts,
+                "xpub_refused": self._publisher.refusals.total,
+                # Only the journal in memory has to forget channels.
+                "channels_forgotten": getattr(self._store, "forgotten", 0),
+            },
         }
 
     async def stop(self) -> None:

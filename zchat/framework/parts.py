@@ -16,7 +16,7 @@ from zchat.cluster.publisher import Publisher
 from zchat.cluster.subscriber import Subscriber, SubscriberHandlers
 from zchat.config.settings import Settings
 from zchat.rooms.stores.base import Store
-from zchat.rooms.stores.journal_file import Retention
+from zchat.rooms.stores.journal_options import JournalOptions, Retention
 from zchat.rooms.stores.memory import MemoryStore
 from zchat.rooms.stores.sqlite import SqliteStore
 
@@ -32,14 +32,14 @@ def open_store(settings: Settings, folder: Path) -> Store:
     rooms, journal = settings.rooms, settings.journal
     if not journal.path:
         return MemoryStore(_new_epoch, rooms.history)
-    return SqliteStore(
-        folder / journal.path,
+    options = JournalOptions(
         sync=journal.sync,
         boot=_BOOT.read_text().strip(),
         retention=Retention(rooms.history, rooms.history_age),
         new_epoch=_new_epoch,
         clock=lambda: time.time_ns() // 1_000_000,
     )
+    return SqliteStore(folder / journal.path, options)
 
 
 def _new_epoch() -> str:

@@ -16,6 +16,7 @@ from zchat.cluster.curve import Security, load_keys
 from zchat.cluster.envelope import IDEMPOTENT, NOTIFY, Request
 from zchat.cluster.limits import Limits
 from zchat.cluster.rpc_server import RemotePeer
+from zchat.config.exposure import own_key
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
@@ -186,7 +187,7 @@ class Running:
 
     def _handshake(self) -> ServerHandshake:
         return ServerHandshake(
-            heartbeat=round(self.settings.client.heartbeat),
+            heartbeat=self.settings.client.heartbeat,
             dictionary=self.dictionary,
             limit=self.settings.limits.message_bytes,
         )
@@ -234,6 +235,7 @@ class Running:
         if self._state == "stopping":
             return
         was_ready, self._state = self._state == "ok", "stopping"
+        self.node.speak_of_stopping()
         drain = self.settings.cluster.drain if seconds is None else seconds
         deadline = time.monotonic() + drain
         for component in reversed(self.components):
@@ -355,13 +357,19 @@ class Running:
 
     def _told(self, server_id: str, generation: int) -> None:
         if generation > self.ring().generation and self._state != "stopping":
-            self.node.spawn(self.rings.told(server_id, generation), "ring")
+            self.node.spawn(self._learn_ring(server_id, generation), "ring")
 
     async def _keep_ring(self) -> None:
         try:
             await self.rings.keep(time.monotonic())
         except Exception:
             logger.exception("the ring cannot be kept")
+
+    async def _learn_ring(self, server_id: str, generation: int) -> None:
+        try:
+            await self.rings.told(server_id, generation)
+        except Exception:
+            logger.exception("the ring of generation %d cannot be learned", generation)
 
     def _frontend_lost(self, server_id: str, incarnation: str) -> None:
         if self.owner:
@@ -375,7 +383,11 @@ class Running:
         self.node.spawn(self._answer(peer, request, snapshot), request.route)
 
     def _refuse(self, peer: RemotePeer, request: Request) -> None:
-        """No request begins while we stop; idempotent ones are sent again to our next life."""
+        """No request begins while we stop.
+
+        Idempotent ones stay unanswered: whoever sent them sends them again, to our next life or,
+        when our line is taken out of servers.json, to whom it picks then.
+        """
         if not request.kind & (NOTIFY | IDEMPOTENT):
             error = Unavailable(f"{self.server.id} is stopping")
             self.node.rpc_server.fail(peer, request.id, error.code, error.message, **error.fields)
@@ -442,10 +454,16 @@ class Running:
             "busy": self.node.busy,
             "health": self.health()["status"],
             "ring": sorted(self.ring().workers),
+            "generation": self.ring().generation,
         }
+        counters = self.node.counters
+        counters["channel_calls_refused"] = self.channels.refused
         for part in parts:
             if part is not None:
-                status.update(part.status())
+                shown = dict(part.status())
+                counters.update(shown.pop("counters", {}))
+                status.update(shown)
+        status["counters"] = {name: count for name, count in sorted(counters.items()) if count}
         return status
 
 
@@ -458,11 +476,9 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _security(server: Server, settings: Settings, folder: Path) -> Security:
-    """CURVE when this server has a key; what is refused without one is `cluster.curve`'s to say."""
+    """CURVE when this server has a key; what is refused without one is said when it binds."""
     keys = folder / settings.cluster.keys
-    own = keys / f"{server.id}.key_secret"
-    if own.exists():
-        return Security(load_keys(own), keys, settings.cluster.insecure)
-    if any(keys.glob("*.key")):
-        raise ConfigError(f"{own} is missing, and others have keys: zchat keys {server.id}")
-    return Security(insecure=settings.cluster.insecure)
+    own = own_key(keys, server.id)
+    if own is None:
+        return Security(insecure=settings.cluster.insecure)
+    return Security(load_keys(own), keys, settings.cluster.insecure)

@@ -67,3 +67,6 @@ TOO_MANY_MESSAGES: Final = Disconnect(
 TOO_MANY_BYTES: Final = Disconnect("too_many_bytes", 4004, "too many bytes per second", kick=True)
 
 KICKED: Final = Disconnect("kicked", 4500, "kick", reconnect=False, kick=True)
+RESUMED: Final = Disconnect(
+    "resumed", 4503, "resumed on another connection", reconnect=False, kick=True
+)

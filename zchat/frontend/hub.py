@@ -6,101 +6,66 @@ Owners order joins and leaves; the hub subscribes, sends the owner's token down 
 holds what is published from that moment for the newcomer. `joined` says from where it is a member;
 with the answer to its request written, it goes live from exactly there.
 
+Who comes and goes is told against a roster: what was told already is not told again, and what was
+lost is asked for. What cannot be had any more is told too, as a push of the route HISTORY_LOST.
+
 Frames of one drain are joined once per channel and handed to every live member as one piece.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from zchat.cluster.subscriber import Subscriber
 from zchat.errors import ClusterError
-from zchat.frontend.disconnect import SLOW_READER
+from zchat.frontend.fanout import Fanout
 from zchat.frontend.frames import frame
-from zchat.frontend.session import Held, Membership, Session
-from zchat.rooms.follower import Follower, Run
+from zchat.frontend.local_channel import LocalChannel, Wanted
+from zchat.frontend.session import Membership, Session
+from zchat.protocol.body import dumps
+from zchat.protocol.dictionary import EMPTY, RouteDictionary
+from zchat.protocol.message import data_push
+from zchat.rooms.follower import Run
 from zchat.rooms.stream import PresenceChange, Published, StreamPosition, decode_frame
 
 logger = logging.getLogger("zchat.session")
 
-_EARLY_LIMIT = 1000
-
-Wanted = Callable[[Membership], bool]
-"""Says whether a frame is for a member; None stands for everybody."""
-
-
-class LocalChannel:
-    """A channel that has members on this frontend."""
-
-    __slots__ = (
-        "early",
-        "fetching",
-        "follower",
-        "joining",
-        "live",
-        "name",
-        "out",
-        "owner",
-        "placed",
-        "told",
-    )
-
-    def __init__(self, name: str, owner: str) -> None:
-        self.name = name
-        self.owner = owner
-        """The server that the channel was met at, or that answered the last announce."""
-        self.follower = Follower()
-        self.placed = False
-        """Whether it has had a place, even if it waits for the next one now."""
-        self.told = ("", 0)
-        """Epoch and version of the member list's change that was told last."""
-        self.live: dict[int, Membership] = {}
-        self.joining: dict[int, Membership] = {}
-        self.early: list[PresenceChange] = []
-        """Changes that came while this channel had no place. When full (1,000), further ones are
-        dropped and counted in `early_full`."""
-        self.out: list[tuple[bytes, Wanted | None]] = []
-        """Frames of this turn, and for which of the live members each is."""
-        self.fetching = False
-
-    @property
-    def memberships(self) -> list[Membership]:
-        """All of them, joining ones first."""
-        return [*self.joining.values(), *self.live.values()]
+HISTORY_LOST = "onHistoryLost"
+"""Push to members: publications `after` < offset < `before` of `epoch` cannot be had any more."""
 
 
 class Hub:
     """This frontend's table of channels.
 
-    Walking over members while sending to them is safe: a connection that is cut off meanwhile
-    tells of it in a later turn of the loop (see `Connections`), so no table changes under us.
-
     Args:
         subscriber: the XSUB that channels come in on.
         fetch: called with a channel while a gap is to be fetched from its owner; again and again.
+        compare: likewise, while its roster is behind its owner's member list.
         lost: called with a membership whose session has closed, and the channel's owner.
-        hold_limit: bytes held per joining member. When full, its connection is cut off as a slow
-            reader and counted in `hold_full`.
+        hold_limit: bytes held per joining member, see `Fanout`.
+        dictionary: the routes that have codes.
     """
 
     def __init__(
         self,
         subscriber: Subscriber,
         fetch: Callable[[LocalChannel], None],
+        compare: Callable[[LocalChannel], None],
         lost: Callable[[Membership, str], None],
         *,
         hold_limit: int = 1 << 20,
+        dictionary: RouteDictionary = EMPTY,
     ) -> None:
         self._subscriber = subscriber
         self._fetch = fetch
+        self._compare = compare
         self._lost = lost
-        self._hold_limit = hold_limit
-        self._dirty: list[LocalChannel] = []
+        self._dictionary = dictionary
         self.channels: dict[str, LocalChannel] = {}
         self.counters: Counter[str] = Counter()
+        self._fanout = Fanout(self.counters, hold_limit)
 
     # Orders of the owner
 
@@ -130,26 +95,34 @@ class Hub:
         version: int,
         since: float,
         exclusive: bool,
+        resume: str,
+        uids: Sequence[str] | None,
     ) -> bool:
         """The owner admitted this session; it is a member from after `position` on.
+
+        Args:
+            uids: the member list, when this is the first session here that the owner knows of.
 
         Returns:
             False when it left, or its connection closed, while the order was under way.
         """
+        local = self.channels.get(channel)
+        if local is not None and uids is not None:
+            local.roster.begin(uids, version)
         membership = (session.memberships or {}).get(channel)
-        if membership is None:
+        if membership is None or local is None:
             return False
-        local = self.channels[channel]
         membership.token = b""
         membership.since = since
         membership.exclusive = exclusive
+        membership.resume = resume
         if membership.position is None:  # admitted twice, it is in since the first time
             membership.position = position
             membership.version = version
         if not local.placed:
             self.place(local, position)
         elif session.id in local.joining:
-            self._go_live(local, membership)
+            self._fanout.go_live(local, membership)
         return True
 
     def leave(self, session: Session, channel: str) -> None:
@@ -160,11 +133,12 @@ class Hub:
         if not memberships:
             session.memberships = None
         local = self.channels[channel]
-        self._flush(local)
+        self._fanout.flush(local)
         local.live.pop(session.id, None)
         local.joining.pop(session.id, None)
         if not local.live and not local.joining:
             del self.channels[channel]
+            self._count(local, self.counters)
             self._subscriber.unsubscribe(channel)
 
     def abandon(self, owner: str) -> None:
@@ -181,7 +155,7 @@ class Hub:
         for channel, membership in (session.memberships or {}).items():
             local = self.channels[channel]
             if session.id in local.joining:
-                self._go_live(local, membership)
+                self._fanout.go_live(local, membership)
 
     def closed(self, session: Session) -> None:
         """The session's connection is gone: its owners are told, its channels let go."""
@@ -216,28 +190,86 @@ class Hub:
             if local.follower.missing:
                 self._fetch(local)
         elif isinstance(message, PresenceChange):
-            self._tell(local, message)
+            self._take_change(local, message)
         else:
             self.counters["bad_frames"] += 1  # a beat has a topic of its own
 
-    def place(self, local: LocalChannel, position: StreamPosition) -> None:
-        """An owner's answer says where the channel stands: go on from there."""
+    def unsettle(self, local: LocalChannel) -> None:
+        """The owner changed or restarted: hold everything until the next `place`.
+
+        From here on all members count as having been told what the roster is. For who came in just
+        now, with a list whose last changes had not come here and died with their owner, that is
+        not quite so: it may hear one of them twice, or never.
+        """
+        if local.follower.position is not None:
+            self._fanout.flush(local)
+            local.follower.unplace()
+            local.roster.doubt()
+            for membership in local.memberships:
+                membership.doubt()
+
+    def place(self, local: LocalChannel, position: StreamPosition, version: int = 0) -> None:
+        """An owner's answer says where the channel stands: go on from there.
+
+        Args:
+            version: of the owner's member list; 0 when the answer does not say.
+        """
         local.placed = True
+        if local.follower.epoch not in ("", position.epoch):
+            self._fanout.flush(local)
+            local.roster.doubt()
         runs = local.follower.place(position)
-        for membership in local.memberships:
-            membership.begin(position.epoch)
+        self._begin(local, position.epoch)
         self._deliver(local, runs)
-        early, local.early = local.early, []
-        for change in early:
-            self._tell(local, change)
-        self._promote(local)
-        if local.follower.missing:
-            self._fetch(local)
+        self._fanout.promote(local)
+        local.roster.hear(version)
+        self.mend(local)
 
     def repair(self, local: LocalChannel, position: StreamPosition, run: Run) -> None:
         """What was fetched for a gap."""
-        self._deliver(local, local.follower.repair(position, run))
-        self._promote(local)
+        follower = local.follower
+        before, lost = follower.position, follower.lost
+        runs = follower.repair(position, run)
+        if before is not None and follower.lost > lost:
+            self._tell_lost(local, before, before.offset + follower.lost - lost + 1)
+        self._deliver(local, runs)
+        self._fanout.promote(local)
+
+    def compared(
+        self, local: LocalChannel, version: int, changes: Sequence[PresenceChange], heard: int
+    ) -> None:
+        """What an owner answered for a roster that was behind.
+
+        Args:
+            version: of the owner's member list.
+            changes: what brings the roster to it.
+            heard: see `Roster.reach`.
+        """
+        known = local.roster.version
+        for change in changes:
+            if change.version > known:
+                self._tell(local, change, known)
+        local.roster.reach(version, heard)
+
+    def mend(self, local: LocalChannel) -> None:
+        """Ask for what has not come, if anything has not."""
+        if local.follower.missing:
+            self._fetch(local)
+        if local.is_behind:
+            self._compare(local)
+
+    def totals(self) -> Counter[str]:
+        """`counters`, and what the followers of the channels here have counted."""
+        totals = Counter(self.counters)
+        for local in self.channels.values():
+            self._count(local, totals)
+        return totals
+
+    @staticmethod
+    def _count(local: LocalChannel, counters: Counter[str]) -> None:
+        counters["items_dropped"] += local.follower.dropped
+        counters["items_repeated"] += local.follower.repeats
+        counters["items_lost"] += local.follower.lost
 
     def _enter(
         self, session: Session, channel: str, uid: str, owner: str, origin: int
@@ -262,105 +294,73 @@ class Hub:
             for offset, item in enumerate(run.items, run.first):
                 data = frame(item.package)
                 wanted = None if item.audience is None else _among(item.audience)
-                self._queue(local, data, wanted)
+                self._fanout.queue(local, data, wanted)
                 if local.joining:
-                    self._hold_all(local, (epoch, offset, 0, data), wanted)
+                    self._fanout.hold_all(local, (epoch, offset, 0, data), wanted)
         if local.joining:
-            self._promote(local)
+            self._fanout.promote(local)
 
-    def _tell(self, local: LocalChannel, change: PresenceChange) -> None:
-        """Who came or went is told to who was there before, never to the one it is about."""
-        position = local.follower.position
+    def _take_change(self, local: LocalChannel, change: PresenceChange) -> None:
+        """A change from the stream: told if it is the next one, else those between are asked for.
+
+        Who changed it, and how, the owner's answer says again: nothing has to be held for it.
+        """
+        roster, position = local.roster, local.follower.position
         if position is None:
-            if len(local.early) < _EARLY_LIMIT:
-                local.early.append(change)
-            else:
-                self.counters["early_full"] += 1
-            return
-        epoch, version, uid = change.epoch, change.version, change.uid
-        if epoch != position.epoch or (epoch == local.told[0] and version <= local.told[1]):
+            roster.hear(change.version)
+        elif change.epoch != position.epoch or change.version <= roster.version:
             self.counters["old_presence"] += 1
-            return
-        local.told = (epoch, version)
-        if change.package:
-            data = frame(change.package)
-            # Who came in with this version, or a later one, has the change in its member list.
-            self._queue(local, data, lambda m: m.uid != uid and m.version < version)
-            self._hold_all(local, (epoch, 0, version, data), lambda m: m.uid != uid)
-
-    # To the sockets
-
-    def _queue(self, local: LocalChannel, data: bytes, wanted: Wanted | None) -> None:
-        if not local.live:
-            return
-        if not local.out:
-            if not self._dirty:
-                asyncio.get_running_loop().call_soon(self._flush_all)
-            self._dirty.append(local)
-        local.out.append((data, wanted))
-
-    def _flush_all(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        for local in dirty:
-            self._flush(local)
-
-    def _flush(self, local: LocalChannel) -> None:
-        """One `enqueue` per member, of bytes that members with the same frames share."""
-        out, local.out = local.out, []
-        if not out:
-            return
-        if all(wanted is None for _, wanted in out):
-            self.counters["deliveries"] += len(out) * len(local.live)
-            data = out[0][0] if len(out) == 1 else b"".join([data for data, _ in out])
-            for membership in local.live.values():
-                membership.session.connection.enqueue(data)
-            return
-        joined: dict[tuple[bytes, ...], bytes] = {}
-        for membership in local.live.values():
-            mine = tuple([data for data, wanted in out if wanted is None or wanted(membership)])
-            if mine:
-                self.counters["deliveries"] += len(mine)
-                data = joined.get(mine) or joined.setdefault(mine, b"".join(mine))
-                membership.session.connection.enqueue(data)
-
-    def _hold_all(self, local: LocalChannel, held: Held, wanted: Wanted | None) -> None:
-        for membership in local.joining.values():
-            if wanted is None or wanted(membership):
-                self._hold(membership, held)
-
-    def _hold(self, membership: Membership, held: Held) -> None:
-        if membership.held_bytes > self._hold_limit:
-            return  # it was cut off and will be told to us as closed
-        membership.held_bytes += len(held[3])
-        if membership.held_bytes > self._hold_limit:
-            self.counters["hold_full"] += 1
-            membership.held = None
-            membership.session.connection.close(SLOW_READER)
-        elif membership.held is None:
-            membership.held = [held]
+        elif roster.is_next(change):
+            self._tell(local, change, roster.version)
+            roster.version = change.version
         else:
-            membership.held.append(held)
+            self.counters["presence_gaps"] += 1
+            roster.hear(change.version)
+            self._compare(local)
 
-    def _promote(self, local: LocalChannel) -> None:
-        for membership in list(local.joining.values()):
-            self._go_live(local, membership)
+    def _tell(self, local: LocalChannel, change: PresenceChange, known: int) -> None:
+        """Who came or went is told to who was there before, never to the one it is about.
 
-    def _go_live(self, local: LocalChannel, membership: Membership) -> None:
-        """Write what was held past the member's position, once it is known and answered."""
-        start = membership.position
-        now = local.follower.position
-        if start is None or now is None or start.epoch != now.epoch or not membership.answered:
+        Who came in with this version, or a later one, has it in its member list. When it is no
+        news to the roster, it is only for those who came in after the list that the roster is.
+
+        Args:
+            known: the list's version that the roster is.
+        """
+        version, uid = change.version, change.uid
+        first = 0 if local.roster.apply(change) else known + 1
+        if not change.package or first >= version:
             return
-        held, membership.held, membership.held_bytes = membership.held or (), None, 0
-        for entry in held:
-            if membership.wants(entry):
-                self.counters["deliveries"] += 1
-                membership.session.connection.enqueue(entry[3])
-        if start.offset > now.offset:
-            return  # publications from before it came are still on their way: not for it
-        self._flush(local)
-        del local.joining[membership.session.id]
-        local.live[membership.session.id] = membership
+        data = frame(change.package)
+        self._fanout.queue(local, data, lambda m: m.uid != uid and first <= m.version < version)
+        self._fanout.hold_all(
+            local,
+            (change.epoch, 0, version, data),
+            lambda m: m.uid != uid and (m.position is None or first <= m.version),
+        )
+
+    def _begin(self, local: LocalChannel, epoch: str) -> None:
+        """Who came in before this epoch gets all of it, but perhaps not the end of the last one."""
+        began = [membership for membership in local.memberships if membership.begin(epoch)]
+        if not began:
+            return
+        data = self._history_lost(StreamPosition(epoch, 0), 1)
+        if any(membership.session.id in local.live for membership in began):
+            self._fanout.queue(local, data, None)  # all of the live ones are in one epoch
+        for membership in began:
+            if membership.session.id in local.joining:
+                self._fanout.hold(membership, (epoch, 1, 0, data))
+
+    def _tell_lost(self, local: LocalChannel, after: StreamPosition, before: int) -> None:
+        """Nobody who came in later than the hole hears of it."""
+        data = self._history_lost(after, before)
+        self._fanout.queue(local, data, None)
+        self._fanout.hold_all(local, (after.epoch, before - 1, 0, data), None)
+
+    def _history_lost(self, after: StreamPosition, before: int) -> bytes:
+        self.counters["history_lost"] += 1
+        body = {"epoch": after.epoch, "after": after.offset, "before": before}
+        return frame(data_push(HISTORY_LOST, dumps(body), self._dictionary))
 
 
 def _among(audience: tuple[str, ...]) -> Wanted:

@@ -4,7 +4,8 @@ Each time a link to an owner comes up, or the ring changes, the frontend *announ
 owner which members it has in that owner's channels, and learns where those channels stand. With the
 announce goes a token through the subscriptions' pipe: the owner answers when its XPUB has shown it,
 so that whatever is published past the answered positions reaches us. A gap is *fetched* from the
-owner's history. Both are retried for as long as the owner is meant.
+owner's history, and a roster that is behind is *compared* with the owner's member list. All are
+retried for as long as the owner is meant.
 """
 
 from __future__ import annotations
@@ -12,56 +13,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from asyncio import Semaphore
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
-
-import msgspec
+from typing import Any, Protocol
 
 from zchat.errors import ClusterError, ZchatError
-from zchat.frontend.hub import Hub, LocalChannel
+from zchat.frontend.answers import Announced, Claim, Compared, Repaired, read
+from zchat.frontend.hub import Hub
+from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Membership, SessionTable
 from zchat.rooms.beat import BeatWatch
 from zchat.rooms.follower import Run
 from zchat.rooms.ring import Ring
-from zchat.rooms.stream import Beat, Item, StreamPosition, decode_frame
+from zchat.rooms.stream import Beat, StreamPosition, decode_frame
 
 logger = logging.getLogger("zchat.cluster")
 
 _CHUNK = 500
 _RETRY = 0.1
-_RECENT = 30.0
-"""Seconds for which a member's going may be news to a new owner of its channel."""
 _UNTOLD_LIMIT = 10_000
-
-T = TypeVar("T")
-
-
-class Claim(msgspec.Struct, array_like=True, gc=False):
-    """One member here, as its owner is told."""
-
-    uid: str
-    session: int
-    since: float
-    exclusive: bool
+_COMPARES = 8
+_RECENT = 30.0
+"""Seconds for which a loss that was told may have been lost itself, with the link it went by."""
 
 
-class Announced(msgspec.Struct, array_like=True, gc=False):
-    """What an owner answers for one channel."""
-
-    channel: str
-    epoch: str
-    offset: int
-    version: int
-
-
-class Repaired(msgspec.Struct, array_like=True, gc=False):
-    """Fetched publications: `items` begin at `first`, the channel ends at `epoch`, `offset`."""
-
-    epoch: str
-    offset: int
-    first: int
-    items: list[Item]
+Loss = tuple[float, str, str, int]
+"""(monotonic seconds, channel, uid, session)"""
 
 
 class Call(Protocol):
@@ -75,7 +53,9 @@ Cast = Callable[[str, str, Sequence[Any]], bool]
 
 
 class Resync:
-    """Announces, fetches, and tells of losses.
+    """Announces, fetches, compares, and tells of losses.
+
+    At most 8 rosters are compared with one owner at a time; the others wait, one per channel.
 
     When full (10,000 losses wait for an owner that cannot be told), further ones are dropped and
     counted in `losses_dropped`; their members stay until this process or the owner ends.
@@ -116,10 +96,12 @@ class Resync:
         self._tasks: set[asyncio.Task[None]] = set()
         self._announcing: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
-        self._untold: dict[str, list[tuple[str, str, int]]] = {}  # channel, uid, session
-        # Members that went lately: (when, channel, uid). A new owner cannot know of them. When full
-        # the oldest is forgotten.
-        self._recent: deque[tuple[float, str, str]] = deque(maxlen=_UNTOLD_LIMIT)
+        self._untold: dict[str, list[Loss]] = {}
+        # When full the oldest is forgotten: it was told once.
+        self._told: dict[str, deque[Loss]] = {}
+        # Who was claimed from an owner that has not answered; bounded by the members then here.
+        self._claimed: dict[str, set[tuple[str, str, int]]] = {}
+        self._compares: dict[str, Semaphore] = {}
         self.counters: Counter[str] = Counter()
 
     def announce(self, owner: str, *, restarted: bool = False) -> None:
@@ -132,7 +114,7 @@ class Resync:
             self._hub.abandon(owner)
         for local in self._owned(owner):
             if restarted or local.owner != owner:
-                local.follower.unplace()
+                self._hub.unsettle(local)
         self._stop_announcing(owner)
         task = self._start(self._announce(owner), f"announce to {owner}")
         if task is not None:
@@ -142,6 +124,9 @@ class Resync:
         """The server is gone: stop telling it. What it owned waits for its next owner."""
         self._stop_announcing(owner)
         self._untold.pop(owner, None)
+        self._told.pop(owner, None)
+        self._compares.pop(owner, None)
+        self._claimed.pop(owner, None)
         self._hub.abandon(owner)
 
     def came_in(self, channel: str, owner: str, epoch: str) -> None:
@@ -158,19 +143,22 @@ class Resync:
     def lost(self, membership: Membership, owner: str) -> None:
         """A member's session closed: its owner is told, now or as soon as it can be."""
         channel, ring = membership.channel, self._ring()
-        if membership.position is not None:
-            self._recent.append((self._clock(), channel, membership.uid))
         for server in {owner, ring.owner(channel) or owner} & ring.workers:
             self.gone(server, channel, membership.uid, membership.session.id)
 
     def gone(self, owner: str, channel: str, uid: str, session: int) -> None:
         """That session is not (or not any more) in a channel of `owner`; told once it can be."""
+        self._tell_loss(owner, (self._clock(), channel, uid, session))
+
+    def _tell_loss(self, owner: str, loss: Loss) -> None:
+        _, channel, uid, session = loss
         ref = (self._sessions.frontend, self._sessions.incarnation, session)
         if self._cast(owner, "channel.lost", (channel, uid, ref)):
+            self._told.setdefault(owner, deque(maxlen=_UNTOLD_LIMIT)).append(loss)
             return
         untold = self._untold.setdefault(owner, [])
         if len(untold) < _UNTOLD_LIMIT:
-            untold.append((channel, uid, session))
+            untold.append(loss)
         else:
             self.counters["losses_dropped"] += 1
 
@@ -186,12 +174,12 @@ class Resync:
             self.counters["bad_beats"] += 1
             return
         missed = self._beats.take(beat, self._clock())
-        for channel, epoch, offset in beat.positions:
+        for channel, epoch, offset, version in beat.positions:
             local = self._hub.channels.get(channel)
             if local is not None and local.owner == beat.owner:
                 local.follower.hear(StreamPosition(epoch, offset))
-                if local.follower.missing:
-                    self.fetch(local)
+                local.roster.hear(version)
+                self._hub.mend(local)
         if missed:
             self.counters["beats_missed"] += 1
             self._ask(beat.owner)
@@ -211,6 +199,12 @@ class Resync:
         """Fill the gap of a channel; does nothing while that is under way."""
         if not local.fetching:
             local.fetching = self._start(self._fetch(local), f"fetch {local.name}") is not None
+
+    def compare(self, local: LocalChannel) -> None:
+        """Bring a channel's roster to its owner's list; does nothing while that is under way."""
+        if not local.comparing:
+            started = self._start(self._compare(local), f"compare {local.name}")
+            local.comparing = started is not None
 
     async def close(self) -> None:
         """Stop what is under way; nothing begins any more. Idempotent."""
@@ -248,8 +242,7 @@ class Resync:
             chunks = list(_chunks(self._owned(owner)))
             for index, chunk in enumerate(chunks):
                 await self._tell(owner, chunk, last=index == len(chunks) - 1)
-            for loss in self._untold.pop(owner, ()):
-                self.gone(owner, *loss)
+            self._repeat_losses(owner)
             again = owner in self._again
         del self._announcing[owner]
 
@@ -260,34 +253,24 @@ class Resync:
             claims = {local.name: _claims(local) for local in chunk}
             token = self._token(owner)
             me = (self._sessions.frontend, self._sessions.incarnation)
-            gone = self._gone_from(owner) if last else {}
-            args = (*me, self._ring().tag, claims, last, token, gone)
+            args = (*me, self._ring().tag, claims, last, token)
             self._send_token(token)
+            self._claimed.setdefault(owner, set()).update(
+                (channel, claim.uid, claim.session)
+                for channel, members in claims.items()
+                for claim in members
+            )
             try:
                 raw = await self._call(owner, "channel.announce", args)
-                answers = _read(raw, list[Announced])
+                answers = read(raw, list[Announced])
             except ZchatError as error:
                 logger.log(level, "announce to %s: %s; trying on", owner, error)
                 level = logging.DEBUG
                 await asyncio.sleep(_RETRY)
                 continue
-            self._take_back(owner, claims)
             for answer in answers:
                 self._place(owner, answer)
             return
-
-    def _gone_from(self, owner: str) -> dict[str, list[str]]:
-        """Who went lately from this owner's channels, and is not here with another session."""
-        since, ring = self._clock() - _RECENT, self._ring()
-        gone: dict[str, list[str]] = {}
-        for when, channel, uid in self._recent:
-            if when >= since and ring.owner(channel) == owner and not self._has(channel, uid):
-                gone.setdefault(channel, []).append(uid)
-        return gone
-
-    def _has(self, channel: str, uid: str) -> bool:
-        local = self._hub.channels.get(channel)
-        return local is not None and any(member.uid == uid for member in local.memberships)
 
     def _token(self, owner: str) -> bytes:
         self._tokens += 1
@@ -297,17 +280,28 @@ class Resync:
         local = self._hub.channels.get(answer.channel)
         if local is not None and self._ring().owner(answer.channel) == owner:
             local.owner = owner
-            self._hub.place(local, StreamPosition(answer.epoch, answer.offset))
+            position = StreamPosition(answer.epoch, answer.offset)
+            self._hub.place(local, position, answer.version)
 
-    def _take_back(self, owner: str, claims: dict[str, list[Claim]]) -> None:
-        """Members that went while they were being claimed; their loss may have come first."""
-        for channel, members in claims.items():
-            for claim in members:
-                session = self._sessions.get(claim.session)
-                if session is None or channel not in (session.memberships or {}):
-                    self.gone(owner, channel, claim.uid, claim.session)
+    def _repeat_losses(self, owner: str) -> None:
+        """Once an owner has answered: whoever it may still take for a member that is here.
 
-    # Fetches
+        That is who could not be told of, or by a link that broke since; and who went while being
+        claimed, even by an announce that was given up: it may have reached the owner late.
+        """
+        now = self._clock()
+        told = [loss for loss in self._told.pop(owner, ()) if loss[0] >= now - _RECENT]
+        claimed = [(now, *claim) for claim in sorted(self._claimed.pop(owner, ()))]
+        losses = {loss[1:]: loss for loss in [*claimed, *told, *self._untold.pop(owner, ())]}
+        for loss in losses.values():
+            if not self._is_in(loss[1], loss[3]):  # it may have come back
+                self._tell_loss(owner, loss)
+
+    def _is_in(self, channel: str, session: int) -> bool:
+        known = self._sessions.get(session)
+        return known is not None and channel in (known.memberships or {})
+
+    # Fetches and comparisons
 
     async def _fetch(self, local: LocalChannel) -> None:
         level = logging.INFO
@@ -316,9 +310,7 @@ class Resync:
                 try:
                     await self._fetch_page(local)
                 except ZchatError as error:
-                    text = "repair of %s from %s: %s; trying on"
-                    logger.log(level, text, local.name, local.owner, error)
-                    level = logging.DEBUG
+                    level = _trying_on(level, "repair", local, error)
                     await asyncio.sleep(_RETRY)
         finally:
             local.fetching = False
@@ -327,9 +319,10 @@ class Resync:
         owner, position = local.owner, local.follower.position
         assert position is not None, "what is missing has a place"
         raw = await self._call(owner, "channel.repair", (local.name, position.offset))
-        page = _read(raw, Repaired)
-        if local.follower.position is None or local.owner != owner:
-            return  # the channel moves: its next owner says where it stands
+        page = read(raw, Repaired)
+        now = local.follower.position
+        if now is None or now.epoch != position.epoch or local.owner != owner:
+            return  # the channel moves, or has: who owns it now says where it stands
         tail = StreamPosition(page.epoch, page.offset)
         if tail.epoch != position.epoch:
             self._hub.place(local, tail)
@@ -339,13 +332,43 @@ class Resync:
         if local.follower.position == position:
             await asyncio.sleep(_RETRY)  # the owner has not got there yet
 
+    async def _compare(self, local: LocalChannel) -> None:
+        level = logging.INFO
+        try:
+            while self._is_behind(local):
+                try:
+                    async with self._compares.setdefault(local.owner, Semaphore(_COMPARES)):
+                        await self._compare_once(local)
+                except ZchatError as error:
+                    level = _trying_on(level, "member list", local, error)
+                if self._is_behind(local):
+                    await asyncio.sleep(_RETRY)
+        finally:
+            local.comparing = False
 
-def _read(raw: object, kind: type[T]) -> T:
-    """What a peer answered, which may be another version of us."""
-    try:
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        raise ClusterError(f"unreadable answer: {error}") from None
+    def _is_behind(self, local: LocalChannel) -> bool:
+        """False too while it is unplaced: what places it compares it then."""
+        return local.is_behind and self._hub.channels.get(local.name) is local
+
+    async def _compare_once(self, local: LocalChannel) -> None:
+        if not self._is_behind(local):
+            return  # it was its turn only now
+        owner, roster = local.owner, local.roster
+        heard = roster.heard
+        args = (local.name, roster.version, list(roster.uids))
+        answer = read(await self._call(owner, "channel.compare", args), Compared)
+        position = local.follower.position
+        if position is None or local.owner != owner or answer.epoch != position.epoch:
+            return  # the channel moves, or begins anew
+        self._hub.compared(local, answer.version, answer.changes, heard)
+        self.counters["compared"] += 1
+        self.counters["changes_compared"] += len(answer.changes)
+
+
+def _trying_on(level: int, what: str, local: LocalChannel, error: ZchatError) -> int:
+    """Log it; returns the level for the next time."""
+    logger.log(level, "%s of %s from %s: %s; trying on", what, local.name, local.owner, error)
+    return logging.DEBUG
 
 
 def _chunks(channels: Sequence[LocalChannel]) -> Iterator[Sequence[LocalChannel]]:
@@ -357,7 +380,7 @@ def _chunks(channels: Sequence[LocalChannel]) -> Iterator[Sequence[LocalChannel]
 def _claims(local: LocalChannel) -> list[Claim]:
     """The admitted members: who still waits for its token is joined by its own request."""
     return [
-        Claim(member.uid, member.session.id, member.since, member.exclusive)
+        Claim(member.uid, member.session.id, member.since, member.exclusive, member.resume)
         for member in local.memberships
         if member.position is not None
     ]

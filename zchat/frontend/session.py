@@ -17,6 +17,7 @@ from zchat.rooms.stream import StreamPosition
 
 if TYPE_CHECKING:
     from zchat.frontend.connection import Connection
+    from zchat.frontend.lane import Lane
 
 
 class Snapshot(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -61,6 +62,7 @@ class Membership:
         "origin",
         "owner",
         "position",
+        "resume",
         "session",
         "since",
         "token",
@@ -84,6 +86,8 @@ class Membership:
         """The member list's version that it came in with."""
         self.since = 0.0
         self.exclusive = False
+        self.resume = ""
+        """The session's token there, which its owner gave it and its next owner has to know."""
         self.held: list[Held] | None = None
         """What waits for the answer."""
         self.held_bytes = 0
@@ -102,18 +106,29 @@ class Membership:
             return False
         return offset > start.offset or version > self.version
 
-    def begin(self, epoch: str) -> None:
+    def begin(self, epoch: str) -> bool:
         """The channel is in this epoch now: who came in before it began gets all of it.
 
         What the member still had coming of its old epoch stays in front.
+
+        Returns:
+            Whether this member came in before.
         """
         if self.position is None or self.position.epoch == epoch:
-            return
+            return False
         if self.held is not None:
             wanted = [held for held in self.held if held[0] == epoch or self.wants(held)]
             self.held = [(epoch, offset, version, data) for _, offset, version, data in wanted]
         self.position = StreamPosition(epoch, 0)
         self.version = 0
+        return True
+
+    def doubt(self) -> None:
+        """The owner may count its member list's versions anew: all of these are news to it."""
+        if self.position is not None:
+            if self.held is not None:
+                self.held = [held for held in self.held if self.wants(held)]
+            self.version = 0
 
 
 class Session:
@@ -125,6 +140,7 @@ class Session:
         "connection",
         "id",
         "in_flight",
+        "lanes",
         "memberships",
         "requests",
         "table",
@@ -140,7 +156,9 @@ class Session:
         self.in_flight: set[int] | None = None
         """Message ids of requests that have no answer yet; None while there are none."""
         self.requests = 0
-        """How many requests and notifies are under way."""
+        """How many requests and notifies are under way or held."""
+        self.lanes: dict[str, Lane[Any]] | None = None
+        """The forwarder's records of this session, by server type; None while there are none."""
         self.memberships: dict[str, Membership] | None = None
         """The hub's records of this session, by channel; None while there are none."""
         self.turn: asyncio.Lock | None = None

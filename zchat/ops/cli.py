@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,17 @@ from zchat.cluster.identity import OPERATOR
 from zchat.config import servers, settings
 from zchat.errors import ConfigError
 from zchat.framework.loader import Found
-from zchat.ops import runner, status
+from zchat.frontend.descriptors import raise_limit
+from zchat.ops import check, runner, status
+from zchat.testing.swarm import Plan
 
 _DESCRIPTION = """\
 Runs and looks at a cluster. All commands work on the project in the current folder: its
 config/servers.json and config/settings.toml. ZCHAT_ENV chooses the environment (default:
 development).
 """
+
+_CHECK = "let people talk on the running chat, and see that nothing is lost; exit 1 if something is"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     asked = commands.add_parser("status", help="ask every server how it is; exit 1 if one is not")
     asked.add_argument("--json", action="store_true", help="for programs: everything they said")
     asked.set_defaults(command=_status)
+    _add_check(commands.add_parser("check", help=_CHECK))
     routes = commands.add_parser(
         "routes", help="what clients and servers may call, and where it is"
     )
@@ -66,6 +72,32 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("names", metavar="ID", nargs="*", help="servers; all listed ones by default")
     keys.set_defaults(command=_keys)
     return parser
+
+
+def _add_check(checked: argparse.ArgumentParser) -> None:
+    checked.add_argument("--people", type=_count, default=200, help="how many (200)")
+    checked.add_argument("--rooms", type=_count, default=20, help="where they are (20)")
+    checked.add_argument("--seconds", type=_positive, default=60, help="how long they talk (60)")
+    checked.add_argument(
+        "--rate", type=_positive, default=2, help="messages a second and person (2)"
+    )
+    checked.add_argument("--seed", type=int, help="decides what they do; a random one is printed")
+    checked.add_argument("--json", action="store_true", help="for programs")
+    checked.set_defaults(command=_check)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -80,11 +112,33 @@ def _status(arguments: argparse.Namespace) -> int:
         print(json.dumps(answers, indent=2))
     else:
         print(status.table(answers))
-    return 0 if all(answer["reachable"] for answer in answers) else 1
+    return 0 if status.is_well(answers) else 1
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    folder = arguments.folder.resolve()
+    figures = settings.load(folder / "config" / "settings.toml")
+    project = check.Project(_topology(folder), figures, folder)
+    plan = Plan(
+        secrets.randbits(32) if arguments.seed is None else arguments.seed,
+        people=arguments.people,
+        rooms=arguments.rooms,
+        rate=arguments.rate,
+        prefix=check.new_prefix(),
+    )
+    raise_limit()  # each of the people is a socket
+    verdict, compared = asyncio.run(check.run(project, plan, arguments.seconds))
+    if arguments.json:
+        print(json.dumps(check.as_json(verdict, plan, compared=compared), indent=2))
+    else:
+        print(check.table(verdict, plan, compared=compared))
+    return 0 if verdict.ok else 1
 
 
 def _routes(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.resolve()
+    if not (folder / "config" / "servers.json").exists():  # else they were those of any project
+        raise ConfigError(f"{folder} is no project: it has no config/servers.json")
     figures = settings.load(folder / "config" / "settings.toml")
     app = runner.application(folder, figures.application.module)
     print(_routes_table({"handler": app.handlers(), "remote": app.remotes()}))

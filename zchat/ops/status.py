@@ -14,9 +14,10 @@ from zchat.cluster.curve import Security, load_keys, load_public_key
 from zchat.cluster.identity import OPERATOR, LocalServer
 from zchat.cluster.limits import Limits
 from zchat.cluster.rpc_client import RpcClient
+from zchat.config.exposure import own_key
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
-from zchat.errors import ConfigError, RequestError
+from zchat.errors import RequestError
 
 TIMEOUT = 2.0
 """Seconds that servers have for their answer."""
@@ -31,7 +32,8 @@ async def ask(
 
     Where the cluster has keys, ours are named `operator`. Several may ask at once.
 
-    A server that does not answer in time has `"reachable": false` and an `error`.
+    A server that does not answer in time has `"reachable": false` and an `error`, and
+    `"implicit": true` when servers.json does not list it.
 
     Args:
         folder: the project's, for keys.
@@ -61,12 +63,10 @@ async def ask(
 
 
 def _security(keys: Path, insecure: bool) -> Security:
-    own = keys / f"{OPERATOR}.key_secret"
-    if own.exists():
-        return Security(load_keys(own), keys, insecure)
-    if any(keys.glob("*.key")):
-        raise ConfigError(f"{own} is missing, and servers have keys: zchat keys {OPERATOR}")
-    return Security(insecure=insecure)
+    own = own_key(keys, OPERATOR)
+    if own is None:
+        return Security(insecure=insecure)
+    return Security(load_keys(own), keys, insecure)
 
 
 async def _tick(client: RpcClient) -> None:
@@ -76,12 +76,19 @@ async def _tick(client: RpcClient) -> None:
 
 
 async def _ask(client: RpcClient, server: Server, timeout: float) -> dict[str, Any]:
-    known = {"id": server.id, "type": server.type}
+    known: dict[str, Any] = {"id": server.id, "type": server.type}
     try:
         answer = await client.call(server.id, "server.status", (), timeout)
     except RequestError as error:
+        if server.implicit:
+            known["implicit"] = True
         return {**known, "reachable": False, "error": error.message}
     return {**known, "reachable": True, **answer}
+
+
+def is_well(answers: Sequence[dict[str, Any]]) -> bool:
+    """Whether all answered that were asked for: nobody need run the page that nobody listed."""
+    return all(answer["reachable"] or "implicit" in answer for answer in answers)
 
 
 def table(answers: Sequence[dict[str, Any]]) -> str:
@@ -100,9 +107,17 @@ def _row(answer: dict[str, Any]) -> tuple[str, ...]:
         **answer,
         "uptime": _duration(answer["uptime"]) if "uptime" in answer else "-",
         "queued": f"{queued} B" if answer["reachable"] else "-",
-        "state": "up" if answer["reachable"] else f"unreachable: {answer['error']}",
+        "state": _state(answer),
     }
     return tuple(str(shown.get(column, "-")) for column in COLUMNS)
+
+
+def _state(answer: dict[str, Any]) -> str:
+    if answer["reachable"]:
+        return "up"
+    if "implicit" in answer:
+        return "not running, nor in servers.json"
+    return f"unreachable: {answer['error']}"
 
 
 def _duration(seconds: float) -> str:

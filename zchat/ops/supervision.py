@@ -45,6 +45,7 @@ from supervisor.rpcinterface import (
 
 from zchat.config import servers as servers_file
 from zchat.config import settings as settings_file
+from zchat.config.exposure import require_startable
 from zchat.config.servers import Server, Topology
 from zchat.errors import ConfigError
 
@@ -86,17 +87,21 @@ def add_programs(options: Any, parser: Any) -> dict[str, str]:
     """
     _look_at_paths(options, parser)
     _make_folders(options, parser)
+    here = Path(options.here)
     try:
         environment = options.environ_expansions.get("ENV_ZCHAT_ENV", "")
         topology = servers_file.load(
-            Path(options.here, "config", "servers.json"),
+            here / "config" / "servers.json",
             servers_file.environment_name({"ZCHAT_ENV": environment}),
         )
-        drain = settings_file.load(Path(options.here, "config", "settings.toml")).cluster.drain
+        settings = settings_file.load(here / "config" / "settings.toml")
+        options.parse_warnings += [f"zchat: {warning}" for warning in topology.warnings]
+        local = _servers_of_this_machine(options, topology)
+        for server in local:
+            require_startable(server, settings, here)
     except ConfigError as error:
         raise ValueError(f"zchat: {error}") from error
-    options.parse_warnings += [f"zchat: {warning}" for warning in topology.warnings]
-    local = _servers_of_this_machine(options, topology)
+    drain = settings.cluster.drain
     sections = {f"program:{server.id}": _program(parser, server, drain) for server in local}
     for section, values in sections.items():
         parser.add_section(section)

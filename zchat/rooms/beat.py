@@ -1,20 +1,24 @@
 """Beats: an owner says again and again where its channels stand, on the topic of none of them.
 
 A frame that is lost shows by the next one of its channel, but the last frame has no next one. So
-each beat lists the channels that were published to since the last two, and is numbered itself: who
-misses one asks for all positions. Beats come down the same pipe as publications, after them.
+each beat lists the channels that were published to, or whose member list changed, since the last
+two, and is numbered itself: who misses one asks for all positions. Beats come down the same pipe as
+what they speak of, after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from zchat.rooms.stream import Beat, StreamPosition
+from zchat.rooms.stream import Beat
 
 TOPIC = "\x01beats"
 """No channel may have a name that begins so."""
 
 _SILENT = 3
+
+Stand = tuple[str, int, int]
+"""(epoch, offset, version of the member list)"""
 
 
 class BeatMaker:
@@ -29,28 +33,26 @@ class BeatMaker:
         self._owner = owner
         self._incarnation = incarnation
         self._number = 0
-        self._published: dict[str, int] = {}  # channel -> number of the beat after
+        self._changed: dict[str, int] = {}  # channel -> number of the beat after
 
-    def published(self, channel: str) -> None:
-        """Something was published in this channel."""
-        self._published[channel] = self._number + 1
+    def changed(self, channel: str) -> None:
+        """Something was published in this channel, or a member came or went."""
+        self._changed[channel] = self._number + 1
 
-    def make(self, position: Callable[[str], StreamPosition | None]) -> Beat:
+    def make(self, stand: Callable[[str], Stand | None]) -> Beat:
         """The next beat.
 
         Args:
-            position: where a channel stands now; None when it is not ours any more.
+            stand: where a channel stands now; None when it is not ours any more.
         """
         self._number += 1
-        self._published = {
+        self._changed = {
             channel: number
-            for channel, number in self._published.items()
+            for channel, number in self._changed.items()
             if number >= self._number - 1
         }
         positions = [
-            (channel, *place)
-            for channel in self._published
-            if (place := position(channel)) is not None
+            (channel, *place) for channel in self._changed if (place := stand(channel)) is not None
         ]
         return Beat(self._owner, self._incarnation, self._number, positions)
 

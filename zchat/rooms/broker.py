@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from zchat.errors import RequestError, TimedOut, Unavailable
 from zchat.rooms.repeats import Key, Repeats
-from zchat.rooms.stores.base import Append, Fenced, Outcome, Refused, Store, Stored
+from zchat.rooms.stores.base import Append, Fenced, History, Outcome, Refused, Store, Stored
 from zchat.rooms.stream import Draft, Publication, StreamPosition
 
 logger = logging.getLogger("zchat.cluster")
@@ -34,7 +34,8 @@ class Stream:
     waiting: deque[Ticket] = field(default_factory=deque)
     under_way: Sequence[Ticket] = ()
     doubtful: bool = False
-    """Whether `position` may be behind the journal: an append's outcome could not be found out."""
+    """Whether `position` is behind the journal, or may be: what follows it there is read before
+    anything is written."""
     closed: Exception | None = None
     """Why nothing more may be written by us."""
     ready: bool = False
@@ -75,17 +76,37 @@ class Stream:
         self.under_way = ()
         self.refusals = 0
 
-    def give_back(self, tail: StreamPosition) -> None:
-        """The batch is not in the journal: it waits again, first, and is numbered from `tail`."""
+    def give_back(self, start: StreamPosition) -> None:
+        """The batch is not in the journal: it waits again, first, and its offsets are free."""
         self.waiting.extendleft(reversed(self.under_way))
         self.under_way = ()
-        self.position = tail
+        self.position = start
         self.refusals += 1
         if self.closed is not None:
             self.fail_waiting(self.closed)
         elif self.refusals >= _MAX_REFUSALS:
             self.refusals = 0
             self.fail_waiting(Unavailable(f"{self.channel} cannot be written to now"))
+
+    def catch_up(self, history: History, now: int) -> None:
+        """Go on where the journal ends; what waits and turns out to be in it has its place there.
+
+        Args:
+            history: the last publications, back to `position` or as far as repeats are known.
+            now: milliseconds since 1970.
+        """
+        if history.tail.epoch != self.position.epoch:
+            self.repeats.clear()
+        self.repeats.add(history.publications)
+        self.position = history.tail
+        self.doubtful = False
+        waiting, self.waiting = self.waiting, deque()
+        for draft, future in waiting:
+            offset = self.repeats.find((draft.uid, draft.cid), now) if draft.cid else None
+            if offset is None:
+                self.waiting.append((draft, future))
+            elif not future.done():
+                future.set_result(StreamPosition(self.position.epoch, offset))
 
     def close(self, error: Exception) -> None:
         """Nothing more is written by us; what is under way still gets its outcome."""
@@ -177,6 +198,13 @@ class Broker:
         # Several may wait for it: none of them takes it from the others by giving up.
         return asyncio.shield(pending)
 
+    def knows(self, stream: Stream, draft: Draft) -> bool:
+        """Whether this has been offered before, as far as the window of repeats reaches."""
+        key = (draft.uid, draft.cid)
+        if not draft.cid:
+            return False
+        return key in stream.pending or stream.repeats.find(key, self._clock()) is not None
+
     def _queue(self, stream: Stream, draft: Draft) -> asyncio.Future[StreamPosition]:
         if len(stream.waiting) >= self._queue_limit:
             self.refused += 1
@@ -242,23 +270,25 @@ class Broker:
     def _settle(self, stream: Stream, append: Append, outcome: Outcome) -> None:
         match outcome:
             case Stored():
-                self._tell(stream, append)
+                self._tell(stream, append.epoch, append.publications)
                 stream.stored(append)
             case Refused(tail):
                 logger.warning("journal: %s ends at %s: refused", stream.channel, tail)
-                stream.give_back(tail)
+                stream.give_back(append.start)
+                stream.doubtful = tail != append.start
             case Fenced(generation):
                 self.fenced += 1
                 logger.info("journal: %s: the ring is of generation %d", stream.channel, generation)
                 stream.give_back(append.start)
 
-    def _tell(self, stream: Stream, append: Append) -> None:
-        self.published += len(append.publications)
+    def _tell(self, stream: Stream, epoch: str, publications: Sequence[Publication]) -> None:
+        self.published += len(publications)
         try:
-            self._publish(stream.channel, append.epoch, append.publications)
+            self._publish(stream.channel, epoch, publications)
         except Exception:
             # It is journalled, so it counts: followers will miss it and fetch it.
-            logger.exception("%s: publishing from %s failed", stream.channel, append.start)
+            first = publications[0].offset
+            logger.exception("%s: publishing from %s/%d failed", stream.channel, epoch, first)
 
     async def _find_out(self, stream: Stream, append: Append, error: Exception) -> None:
         """The outcome is unknown: the journal says whether this batch is in it.
@@ -276,28 +306,31 @@ class Broker:
             return
         same_life = history.tail.epoch == append.epoch
         if same_life and list(history.publications) == list(append.publications):
-            self._tell(stream, append)
+            self._tell(stream, append.epoch, append.publications)
             stream.stored(append)
+            stream.doubtful = history.tail != append.end
         elif history.tail == append.start:
             stream.fail_under_way(_nothing_done(error))
+            stream.position = history.tail
         else:
             stream.fail_under_way(TimedOut("the journal failed"))
-            stream.repeats.add(history.publications)
-        stream.position = history.tail
+            stream.doubtful = True
 
     async def _read_tail(self, stream: Stream) -> bool:
         """Go on where the journal ends; who sends the doubtful batch again is told if it is in."""
         try:
             tail = await self._store.open(stream.channel)
-            history = await self._store.read(
-                stream.channel, stream.position.offset, self._batch_limit
-            )
+            known = stream.position.offset if tail.epoch == stream.position.epoch else 0
+            limit = max(1, min(tail.offset - known, stream.repeats.limit))
+            history = await self._store.read_back(stream.channel, tail.offset + 1, limit)
         except Exception:
             logger.exception("journal: %s cannot be opened", stream.channel)
             return False
-        stream.position = tail
-        stream.repeats.add(history.publications)
-        stream.doubtful = False
+        # Who sends one of these again is answered without its being written: members get it here.
+        news = [p for p in history.publications if p.offset > known]
+        for start in range(0, len(news), self._batch_limit):
+            self._tell(stream, tail.epoch, news[start : start + self._batch_limit])
+        stream.catch_up(history, self._clock())
         return True
 
 

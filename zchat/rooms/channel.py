@@ -11,10 +11,14 @@ from zchat.protocol.body import dumps
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import data_push
 from zchat.rooms.broker import Stream
-from zchat.rooms.presence import Change, Presence
+from zchat.rooms.changes import Change
+from zchat.rooms.presence import Presence
 from zchat.rooms.stream import PresenceChange, Publication, encode_frame, published
 
 logger = logging.getLogger("zchat.app")
+
+_MISSING = 1.0
+"""Seconds beyond the grace for which a new owner takes who is missing for lost, not for gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Channel:
 
     stream: Stream
     presence: Presence
+    taken: float = 0.0
+    """When this owner took it, in seconds of a monotonic clock."""
 
     @property
     def name(self) -> str:
@@ -53,6 +59,18 @@ class Channel:
     def idle(self) -> bool:
         """Whether nothing would be missed if this channel were forgotten."""
         return not (self.presence.members or self.stream.busy)
+
+    def compare(self, version: int, uids: Sequence[str], now: float) -> list[Change]:
+        """The changes that bring a frontend's roster to the member list; see `Changes.bring`.
+
+        Who is in a roster from before this owner's time and was claimed by nobody is lost: it may
+        still come back within the grace. So this may itself change the list.
+        """
+        presence = self.presence
+        if now < self.taken + presence.grace + _MISSING:
+            for uid in presence.changes.unexplained(version, uids, presence.members):
+                presence.miss(uid, now)
+        return presence.changes.bring(version, uids, presence.members)
 
 
 class Framer:
@@ -71,8 +89,8 @@ class Framer:
         """The frame of a batch."""
         return encode_frame(published(publications, epoch, self.dictionary))
 
-    def presence(self, epoch: str, change: Change) -> bytes:
-        """The frame of a member's coming or going.
+    def change(self, epoch: str, change: Change) -> PresenceChange:
+        """A member's coming or going, with the push that tells of it.
 
         When the application's `body` fails, that is logged and the change goes untold: the member
         has come or gone all the same.
@@ -83,4 +101,8 @@ class Framer:
         except Exception:
             logger.exception("no presence push of %s", uid)
             package = b""
-        return encode_frame(PresenceChange(epoch, version, uid, joined, package))
+        return PresenceChange(epoch, version, uid, joined, package)
+
+    def presence(self, epoch: str, change: Change) -> bytes:
+        """The frame of a member's coming or going."""
+        return encode_frame(self.change(epoch, change))

@@ -63,6 +63,12 @@ class Follower:
         self._overflow = StreamPosition("", 0)  # the last item dropped for want of room
 
     @property
+    def epoch(self) -> str:
+        """The epoch that it follows, or followed before `unplace`; empty at first."""
+        last = self.position or self._last
+        return last.epoch if last else ""
+
+    @property
     def missing(self) -> bool:
         """Whether something is known to follow `position` that has not come."""
         if self.position is None:

@@ -50,10 +50,17 @@ class Page(msgspec.Struct, frozen=True):
     next: int
     """What to pass as `before` or `after` to go on in the same direction; 0 at the end."""
 
-    @property
-    def more(self) -> bool:
-        """Whether it goes on."""
-        return self.next > 0
+    recovered: bool = True
+    """Whether it begins where it was asked to; False when what comes first is kept no longer."""
+
+    def answer(self) -> dict[str, Any]:
+        """The members that clients get."""
+        return {
+            "publications": self.publications,
+            "recovered": self.recovered,
+            "more": self.next > 0,
+            "next": self.next,
+        }
 
 
 NOTHING = Recovered(False, [])
@@ -92,11 +99,13 @@ def recover(
     return Recovered(True, visible(uid, page, position.epoch), page[-1].offset if more else 0)
 
 
-def forward(uid: str, history: History) -> Page:
-    """The first of `history`, which the journal has after some offset."""
+def forward(uid: str, after: int, history: History) -> Page:
+    """The first of `history`, which the journal has after an offset."""
     page = first_page(history.publications, PAGE_BYTES)
-    more = bool(page) and page[-1].offset < history.tail.offset
-    return Page(visible(uid, page, history.tail.epoch), page[-1].offset if more else 0)
+    last = page[-1].offset if page else 0
+    first = page[0].offset if page else history.tail.offset + 1
+    pushes = visible(uid, page, history.tail.epoch)
+    return Page(pushes, last if last < history.tail.offset else 0, first <= after + 1)
 
 
 def backward(uid: str, history: History) -> Page:

@@ -22,10 +22,10 @@ class Repeats:
         age: milliseconds after which a publication leaves it.
     """
 
-    __slots__ = ("_age", "_limit", "_offsets")
+    __slots__ = ("_age", "_offsets", "limit")
 
     def __init__(self, limit: int = 1000, age: int = 300_000) -> None:
-        self._limit = limit
+        self.limit = limit
         self._age = age
         self._offsets: dict[Key, tuple[int, int]] = {}  # (offset, ts), oldest first
 
@@ -38,8 +38,12 @@ class Repeats:
             if publication.cid:
                 key = (publication.uid, publication.cid)
                 self._offsets[key] = (publication.offset, publication.ts)
-        while len(self._offsets) > self._limit:
+        while len(self._offsets) > self.limit:
             del self._offsets[next(iter(self._offsets))]
+
+    def clear(self) -> None:
+        """Forget all: the channel has begun a new numbering."""
+        self._offsets.clear()
 
     def find(self, key: Key, now: int) -> int | None:
         """The offset at which this was published already; None when it is new.

@@ -7,10 +7,11 @@ first element:
 |----------------|------------------------------------------------|-----------------------|
 | Published      | 1, epoch, first offset, [[package, audience]…] | offset, one per item  |
 | PresenceChange | 2, epoch, version, uid, joined, package        | version of the members |
-| Beat           | 3, owner, incarnation, number, [[channel, epoch, offset]…] | its own     |
+| Beat           | 3, owner, incarnation, number, [place…]        | its own               |
 
 `package` is a complete package of the client wire, built once here; `audience` is nil for all
-members or the list of uids that it is for. A channel's `epoch` names one life of its numbering.
+members or the list of uids that it is for. A channel's `epoch` names one life of its numbering. A
+place in a beat is `[channel, epoch, offset, version]`.
 """
 
 from __future__ import annotations
@@ -84,13 +85,13 @@ class PresenceChange(msgspec.Struct, array_like=True, frozen=True, tag=2, gc=Fal
 
 
 class Beat(msgspec.Struct, array_like=True, frozen=True, tag=3, gc=False):
-    """Where the channels of an owner stand that were published to lately; see `beat.py`."""
+    """Where the channels of an owner stand that changed lately; see `beat.py`."""
 
     owner: str
     incarnation: str
     number: int
-    positions: list[tuple[str, str, int]]
-    """(channel, epoch, offset)"""
+    positions: list[tuple[str, str, int, int]]
+    """(channel, epoch, offset, version of the member list)"""
 
 
 StreamFrame = Published | PresenceChange | Beat

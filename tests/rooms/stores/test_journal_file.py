@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ import pytest
 from tests.contracts.store import KEPT, after, publications
 from tests.support.timing import MS
 from zchat.errors import ConfigError
+from zchat.rooms.stores import database
+from zchat.rooms.stores import journal_file as module
 from zchat.rooms.stores.base import (
     Append,
     Fenced,
@@ -26,7 +32,10 @@ from zchat.rooms.stores.base import (
     RingRow,
     Stored,
 )
-from zchat.rooms.stores.journal_file import VERSION, JournalFile, Retention
+from zchat.rooms.stores.damage import JournalDamaged
+from zchat.rooms.stores.journal_file import JournalFile
+from zchat.rooms.stores.journal_options import JournalOptions, Retention
+from zchat.rooms.stores.schema import VERSION
 from zchat.rooms.stream import Publication, StreamPosition
 
 AGE = 60.0
@@ -62,17 +71,23 @@ def connect(path: Path, clock: Clock) -> Iterator[Opener]:
     opened: list[JournalFile] = []
 
     def connect(
-        *, sync: str = "normal", boot: str = "boot1", count: int = KEPT, busy: float = 100 * MS
+        *,
+        sync: str = "normal",
+        boot: str = "boot1",
+        count: int = KEPT,
+        busy: float = 100 * MS,
+        path: Path = path,
     ) -> JournalFile:
-        file = JournalFile(
-            path,
+        options = JournalOptions(
             sync=sync,
             boot=boot,
             retention=Retention(count, AGE),
             new_epoch=lambda: f"epoch{next(_epochs)}",
             clock=clock,
             busy=busy,
+            patience=busy + 1,
         )
+        file = JournalFile(path, options)
         opened.append(file)
         return file
 
@@ -133,14 +148,14 @@ def test_what_was_written_is_there_when_it_is_opened_again(connect: Opener) -> N
 @pytest.mark.parametrize("folder", ["data", "data/deep"])
 def test_missing_folders_are_made(path: Path, connect: Opener, folder: str) -> None:
     target = path.parent / folder / "journal.sqlite"
-    JournalFile(
-        target,
+    options = JournalOptions(
         sync="normal",
         boot="b",
         retention=Retention(1, 1.0),
         new_epoch=lambda: "e",
         clock=lambda: 0,
-    ).close()
+    )
+    JournalFile(target, options).close()
     assert target.exists()
 
 
@@ -157,7 +172,8 @@ def test_after_another_boot_epochs_are_new_and_offsets_go_on(connect: Opener, sy
     assert tail.epoch != append.epoch
     assert write(again, after(append.end)) == Refused(tail)
     assert write(again, after(tail)) == Stored()
-    assert offsets(again.read("room", 0, 9)) == [1, 2, 3, 4]
+    assert offsets(again.read("room", 0, 9)) == [4], "what follows is of this epoch only"
+    assert offsets(again.read_back("room", 5, 9)) == [1, 2, 3, 4]
     assert again.open("room") == StreamPosition(tail.epoch, 4), "once a boot is enough"
 
 
@@ -200,8 +216,8 @@ def test_each_boot_is_judged_by_its_own_workers(connect: Opener) -> None:
 def test_the_mode_is_what_sqlite_was_told(connect: Opener) -> None:
     for sync, number in (("off", 0), ("normal", 1), ("full", 2)):
         file = connect(sync=sync)
-        assert file._pragma("synchronous") == number
-        assert file._pragma("journal_mode") == "wal"
+        assert file._db.pragma("synchronous") == number
+        assert file._db.pragma("journal_mode") == "wal"
 
 
 # Files that cannot be used
@@ -239,10 +255,11 @@ def test_what_is_no_database(connect: Opener, path: Path, content: bytes) -> Non
 def test_what_is_no_database_beside_a_log(connect: Opener, path: Path) -> None:
     """SQLite would work the log off into it."""
     connect()  # stays open, so the log stays too
-    content = path.read_bytes()
-    path.write_bytes(b"garbage" * 1000)
-    refused(connect, path, "not a database")
-    path.write_bytes(content)
+    log = Path(f"{path}-wal").read_bytes()
+    other = path.with_name("other.sqlite")
+    other.write_bytes(b"garbage" * 1000)
+    Path(f"{other}-wal").write_bytes(log)
+    refused(lambda: connect(path=other), other, "not a database")
 
 
 def test_a_torn_file(connect: Opener, path: Path) -> None:
@@ -258,6 +275,111 @@ def test_a_torn_file(connect: Opener, path: Path) -> None:
     refused(connect, path, r"malformed.*\.recover.*move")
     path.write_bytes(content)
     assert connect().open("room") == tail
+
+
+def filled(connect: Opener) -> StreamPosition:
+    """Write a few pages into a room and close the file; returns the tail."""
+    file = connect()
+    tail = file.open("room")
+    for _ in range(50):
+        append = after(tail, 20, "t" * 50)
+        write(file, append)
+        tail = append.end
+    file.close()
+    return tail
+
+
+def flip(path: Path, start: int, count: int = 64) -> None:
+    """Turn over some bytes, as a failing disk does."""
+    content, end = bytearray(path.read_bytes()), start + count
+    content[start:end] = bytes(255 - byte for byte in content[start:end])
+    path.write_bytes(content)
+
+
+def test_a_page_with_flipped_bytes_is_found_after_another_boot(connect: Opener, path: Path) -> None:
+    """Before anything is written; and again, until it is mended."""
+    filled(connect)
+    ((page,),) = raw(path, "SELECT rootpage FROM sqlite_master WHERE name = 'batches'")
+    flip(path, (page - 1) * 4096)
+    for _ in range(2):
+        before = path.read_bytes()
+        with pytest.raises(ConfigError, match=r"journal.sqlite: .*\.recover.*move"):
+            connect(boot="boot2")
+        assert path.read_bytes() == before
+
+
+def test_a_page_with_flipped_bytes_that_is_read(connect: Opener, path: Path) -> None:
+    """Of the same boot it is not looked for; whoever meets it is told."""
+    filled(connect)
+    ((page,),) = raw(path, "SELECT rootpage FROM sqlite_master WHERE name = 'batches'")
+    flip(path, (page - 1) * 4096)
+    file = connect()
+    tail = file.open("room")
+    for call in (lambda: file.read("room", 0, 9), lambda: write(file, after(tail))):
+        with pytest.raises(JournalDamaged, match=r"malformed.*\.recover"):
+            call()
+    assert file.open("room") == tail, "the table of channels is sound"
+
+
+def test_publications_with_flipped_bytes(connect: Opener, path: Path) -> None:
+    """SQLite has no checksums, but what is no array of publications is seen."""
+    file = connect()
+    tail = file.open("room")
+    write(file, after(tail, 3, "text"))
+    file.close()
+    flip(path, path.read_bytes().index(b"onChat") - 1, 1)
+    file = connect()
+    with pytest.raises(JournalDamaged, match=r"publications of room cannot be read.*\.recover"):
+        file.read("room", 0, 9)
+    assert write(file, after(StreamPosition(tail.epoch, 3))) == Stored()
+
+
+def test_how_long_it_is_looked_for_is_bounded(
+    connect: Opener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tail = filled(connect)
+    monkeypatch.setattr(module, "_CHECK", -1.0)
+    monkeypatch.setattr(database, "_STEPS", 1)
+    caplog.set_level(logging.INFO, "zchat.cluster")
+    assert connect(boot="boot2").open("room").offset == tail.offset
+    assert "is large: looked for damage for -1 seconds only" in caplog.text
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Root may write everywhere; somebody else may not."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(("folder", "file"), [(0o555, 0o444), (0o777, 0o444), (0o555, None)])
+def test_where_nothing_may_be_written(clock: Clock, folder: int, file: int | None) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        path = Path(parent, "run", "journal.sqlite")
+        options = JournalOptions(
+            sync="normal",
+            boot="boot1",
+            retention=Retention(KEPT, AGE),
+            new_epoch=lambda: "e1",
+            clock=clock,
+            busy=0.0,
+        )
+        JournalFile(path, options).close()
+        if file is None:
+            path.unlink()
+        else:
+            path.chmod(file)
+        path.parent.chmod(folder)
+        Path(parent).chmod(0o755)
+        with without_rights(), pytest.raises(ConfigError, match="who may write there, then try"):
+            JournalFile(path, options)
+        path.parent.chmod(0o755)
 
 
 def test_a_folder_in_its_place(connect: Opener, path: Path) -> None:
@@ -277,7 +399,7 @@ def test_an_empty_file_becomes_a_journal(connect: Opener, path: Path) -> None:
 def test_a_full_disk(connect: Opener, path: Path) -> None:
     file = connect()
     tail = file.open("room")
-    file._db.execute(f"PRAGMA max_page_count = {file._pragma('page_count') + 2}")
+    file._db.execute(f"PRAGMA max_page_count = {file._db.pragma('page_count') + 2}")
     big = Append("room", tail.epoch, publications(1, 200, "x" * 500))
     with pytest.raises(JournalFull) as caught:
         write(file, big)
@@ -296,7 +418,7 @@ def test_a_full_disk(connect: Opener, path: Path) -> None:
 def test_of_one_append_that_does_not_fit_nothing_is_written(connect: Opener) -> None:
     file = connect()
     tails = {name: file.open(name) for name in ("a", "b")}
-    file._db.execute(f"PRAGMA max_page_count = {file._pragma('page_count') + 2}")
+    file._db.execute(f"PRAGMA max_page_count = {file._db.pragma('page_count') + 2}")
     small = after(tails["a"], channel="a")
     with pytest.raises(JournalFull):
         file.append(0, [small, after(tails["b"], 200, "x" * 500, channel="b")])
@@ -529,12 +651,14 @@ _WORKER = """
 import sys
 from pathlib import Path
 from zchat.rooms.stores.base import Append, Stored
-from zchat.rooms.stores.journal_file import JournalFile, Retention
+from zchat.rooms.stores.journal_file import JournalFile
+from zchat.rooms.stores.journal_options import JournalOptions, Retention
 from zchat.rooms.stream import Publication
 
 def connect(path):
-    return JournalFile(Path(path), sync="normal", boot="boot1", retention=Retention(10**6, 1e9),
-                       new_epoch=lambda: "e1", clock=lambda: 0, busy=5.0)
+    options = JournalOptions(sync="normal", boot="boot1", retention=Retention(10**6, 1e9),
+                             new_epoch=lambda: "e1", clock=lambda: 0, busy=5.0, patience=6.0)
+    return JournalFile(Path(path), options)
 
 def publication(offset):
     return Publication(offset, "onChat", b"{}", "u", str(offset), 0)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +18,32 @@ import pytest
 from tests.contracts.store import KEPT, StoreContract, after, check_unknown_outcome, write
 from tests.support.logs import ExpectedLogs
 from tests.support.timing import MS, PATIENCE, eventually
-from zchat.errors import ConfigError
+from zchat.errors import ConfigError, TimedOut
+from zchat.rooms.broker import Broker, Stream
 from zchat.rooms.stores import sqlite as module
-from zchat.rooms.stores.base import Fenced, JournalFull, Outcome, Refused, RingRow, Stored
-from zchat.rooms.stores.journal_file import JournalFile, Retention
+from zchat.rooms.stores.base import Append, Fenced, JournalFull, Outcome, Refused, RingRow, Stored
+from zchat.rooms.stores.journal_file import JournalFile
+from zchat.rooms.stores.journal_options import JournalOptions, Retention
+from zchat.rooms.stores.journal_thread import JournalStalled
 from zchat.rooms.stores.sqlite import SqliteStore
-from zchat.rooms.stream import StreamPosition
+from zchat.rooms.stream import Draft, StreamPosition
 
 _epochs = itertools.count(1)
 
 
-def make(path: Path, *, boot: str = "boot1", busy: float = 200 * MS) -> SqliteStore:
-    return SqliteStore(
-        path,
+def make(
+    path: Path, *, boot: str = "boot1", busy: float = 200 * MS, patience: float = 10_000 * MS
+) -> SqliteStore:
+    options = JournalOptions(
         sync="normal",
         boot=boot,
         retention=Retention(KEPT, 3600.0),
         new_epoch=lambda: f"epoch{next(_epochs)}",
         clock=lambda: 2000,
         busy=busy,
+        patience=patience,
     )
+    return SqliteStore(path, options)
 
 
 class TestSqliteStore(StoreContract):
@@ -77,6 +86,11 @@ def rows(path: Path) -> int:
         db.close()
     assert isinstance(count, int)
     return count
+
+
+def has_log(path: Path) -> bool:
+    """Whether the write-ahead log is there, as it is while anybody has the file open."""
+    return Path(f"{path}-wal").exists()
 
 
 async def fill(store: SqliteStore, channel: str, count: int) -> StreamPosition:
@@ -146,6 +160,143 @@ async def test_another_that_holds_the_file(store: SqliteStore, path: Path) -> No
     holder.execute("ROLLBACK")
     holder.close()
     await check_unknown_outcome(store, append)
+
+
+_STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from zchat.rooms.stores.database import Database
+
+db = Database(Path(sys.argv[1]), busy=5.0)
+with db.transaction():
+    db.execute("UPDATE meta SET value = value")
+    print("inside", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+print("committed", flush=True)
+"""
+
+
+async def test_a_worker_that_is_stopped_inside_a_transaction(path: Path) -> None:
+    """Appends of the others fail after `busy` seconds each, reading goes on; then all is well."""
+    store = make(path, busy=300 * MS)
+    append = after(await store.open("room"))
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _STOPPED, path, stdout=subprocess.PIPE
+    )
+    assert worker.stdout is not None
+    assert await worker.stdout.readline() == b"inside\n"
+    await eventually(lambda: " T " in Path(f"/proc/{worker.pid}/stat").read_text())
+    loop = asyncio.get_running_loop()
+    for _ in range(2):
+        begun = loop.time()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            await write(store, append)
+        assert 200 * MS < loop.time() - begun < 2000 * MS
+        assert (await store.read("room", 0, 9)).tail == append.start
+    worker.send_signal(signal.SIGCONT)
+    assert (await worker.communicate())[0] == b"committed\n"
+    await check_unknown_outcome(store, append)
+    await store.close()
+
+
+_GUEST = """
+import asyncio, sys
+from pathlib import Path
+from zchat.rooms.stores.journal_options import JournalOptions, Retention
+from zchat.rooms.stores.sqlite import SqliteStore
+
+async def main():
+    options = JournalOptions(sync="normal", boot="boot1", retention=Retention(10, 3600.0),
+                             new_epoch=lambda: "e", clock=lambda: 2000)
+    store = SqliteStore(Path(sys.argv[1]), options)
+    print(*await store.open("room"))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_worker_that_comes_and_goes_leaves_the_others_their_log(
+    store: SqliteStore, path: Path
+) -> None:
+    """It is not the last: what they write afterwards is seen by the next worker."""
+
+    async def guest() -> StreamPosition:
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _GUEST, path, stdout=subprocess.PIPE
+        )
+        said, _ = await worker.communicate()
+        epoch, offset = said.decode().split()
+        return StreamPosition(epoch, int(offset))
+
+    tail = await store.open("room")
+    for _ in range(3):
+        assert await guest() == tail
+        assert has_log(path)
+        append = after(tail)
+        assert await write(store, append) == [Stored()]
+        tail = append.end
+    assert await guest() == tail
+
+
+class Hanging:
+    """A disk that takes an append and does not answer, until it is told to."""
+
+    def __init__(self, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers = threading.Event()
+        append = store._writing.append
+
+        def hang(generation: int, appends: Sequence[Append]) -> Sequence[Outcome]:
+            assert self.answers.wait(10_000 * MS)
+            return append(generation, appends)
+
+        monkeypatch.setattr(store._writing, "append", hang)
+
+
+async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its append has an unknown outcome, and no tail can be read before it has one."""
+    store = make(path, busy=10 * MS, patience=100 * MS)
+    append = after(await store.open("room"), 2)
+    disk = Hanging(store, monkeypatch)
+    with pytest.raises(JournalStalled, match="no answer in"):
+        await write(store, append)
+    for call in (
+        store.read("room", 0, 9),
+        store.read_back("room", 9, 9),
+        store.open("room"),
+        write(store, append),
+    ):
+        with pytest.raises(JournalStalled, match="hangs"):
+            await call
+    disk.answers.set()
+    await eventually(lambda: not store._writer.stalled)
+    assert (await store.read("room", 0, 9)).tail == append.end
+    await check_unknown_outcome(store, append)
+    await store.close()
+
+
+async def test_a_worker_ends_though_its_disk_hangs(
+    path: Path, monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
+) -> None:
+    """Its broker's senders are told that nobody knows, and both close in bounded time."""
+    expected_logs("zchat.cluster", "append of 1 batches failed")
+    expected_logs("zchat.cluster", "room cannot be read")
+    store = make(path, busy=10 * MS, patience=100 * MS)
+    stream = Stream("room", await store.open("room"))
+    disk = Hanging(store, monkeypatch)
+
+    async def fenced() -> None:
+        pytest.fail("the ring does not change")
+
+    broker = Broker(store, lambda *published: None, lambda: 2000, lambda: 0, fenced)
+    answer = broker.offer(stream, Draft("onChat", b"{}"))
+    async with asyncio.timeout(5000 * MS):
+        await broker.close()
+        await store.close()
+    with pytest.raises(TimedOut):
+        await answer
+    disk.answers.set()
+    await eventually(lambda: not [t for t in threading.enumerate() if "journal-" in t.name])
 
 
 async def test_the_loop_turns_while_an_append_waits(store: SqliteStore, path: Path) -> None:
@@ -266,5 +417,5 @@ async def test_after_another_boot(store: SqliteStore, path: Path) -> None:
     again = make(path, boot="boot2")
     tail = await again.open("room")
     assert (tail.epoch != append.epoch, tail.offset) == (True, 2)
-    assert [p.offset for p in (await again.read("room", 0, 9)).publications] == [1, 2]
+    assert [p.offset for p in (await again.read_back("room", 3, 9)).publications] == [1, 2]
     await again.close()

@@ -1,4 +1,10 @@
-import { enteringProblem, isNameTaken, sendingProblem } from '../../../webroot/js/app/words.js';
+import {
+  delayReason,
+  enteringProblem,
+  isNameTaken,
+  offlineReason,
+  sendingProblem,
+} from '../../../webroot/js/app/words.js';
 import {
   ConnectionError,
   GateError,
@@ -33,4 +39,16 @@ test('every way of not entering has its own words', () => {
 test('a reader who left is named', () => {
   const absent = new RequestError({ code: 404, error: 'no such user' });
   equal(sendingProblem(absent, 'bo'), 'bo is not here any more.');
+});
+
+test('every way of waiting has its own words', () => {
+  const [fast, busy] = [429, 503].map((code) => delayReason(new RequestError({ code })));
+  equal(new Set([fast, busy, delayReason(new ConnectionError('gone'))]).size, 3);
+  equal([new TimeoutError('late'), new RequestError({ code: 504 })].map(delayReason), [busy, busy]);
+});
+
+test('why one is offline is said', () => {
+  equal(offlineReason({ reason: 'enough' }, wish), 'The server ended the connection: enough.');
+  equal(offlineReason({ code: 4503, reason: 'resumed' }, wish).includes('another window'), true);
+  equal(offlineReason({ error: taken }, wish), enteringProblem(taken, wish));
 });

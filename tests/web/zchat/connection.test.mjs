@@ -73,7 +73,7 @@ test('the close code behind a kick says whether to come back', async () => {
     server.deliver(socket, kick({ reason: 'enough' }));
     equal(log, []);
     socket.onclose({ code, reason: 'as a close says it' });
-    equal(log, [['end', { reason: 'enough', kicked: true, retry }]]);
+    equal(log, [['end', { reason: 'enough', kicked: true, retry, code }]]);
     equal(clock.waiting, 0);
   }
 });
@@ -83,7 +83,7 @@ test('a kick that no close follows is final', async () => {
   const { log, socket, clock } = await open(server);
   server.deliver(socket, kick({}), kick({ reason: 'again' }));
   clock.advance(2000);
-  equal(log, [['end', { reason: 'kicked', kicked: true, retry: false }]]);
+  equal(log, [['end', { reason: 'kicked', kicked: true, retry: false, code: 1006 }]]);
 });
 
 test('garbage ends the connection, and later packages are not handled', async () => {

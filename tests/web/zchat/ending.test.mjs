@@ -3,7 +3,7 @@ import { equal, test } from '../support/harness.mjs';
 
 test('codes of our own say whether to come back', () => {
   for (const [code, retry] of [[4000, true], [4499, true], [4500, false], [4999, false]]) {
-    equal(endingOf({ code, reason: 'r' }, null), { reason: 'r', kicked: false, retry });
+    equal(endingOf({ code, reason: 'r' }, null), { reason: 'r', kicked: false, retry, code });
   }
 });
 
@@ -14,5 +14,5 @@ test('a lost connection is made again, a fault of ours is not repeated', () => {
 
 test('a kick decides where the code says nothing', () => {
   const ending = endingOf({ code: 1000, reason: '' }, 'enough');
-  equal(ending, { reason: 'enough', kicked: true, retry: false });
+  equal(ending, { reason: 'enough', kicked: true, retry: false, code: 1000 });
 });

@@ -7,6 +7,7 @@ import { PeopleView } from './people_view.js';
 import { StateView } from './state_view.js';
 import { TimelineView } from './timeline_view.js';
 
+const HOLE = 'Some history could not be recovered.';
 const ALONE = ' Nobody else is here yet; whoever has this page’s address can come.';
 
 /**
@@ -33,6 +34,7 @@ export class ChatView {
     this.#timeline = new TimelineView({
       onRetry: (line) => this.#room.sayAgain(line),
       onGiveUp: (line) => this.#giveUp(line),
+      onEarlier: () => this.#room.showEarlier(),
     });
     this.#people = new PeopleView((name) => this.#writeTo(name));
     this.#composer = new ComposerView({
@@ -79,19 +81,23 @@ export class ChatView {
     on('people', (names) => this.#showPeople(names));
     on('joined', (name) => this.#joined(name));
     on('left', (name) => this.#left(name));
-    on('line', (line) => this.#heard(line));
+    on('line', (line, next) => this.#heard(line, next));
+    on('earlier', (lines, error) => this.#earlier(lines, error));
+    on('gone', (line) => this.#timeline.drop(line));
+    on('hole', () => this.#timeline.addNotice(HOLE, 'hole'));
     on('sending', (line) => this.#timeline.addOutgoing(line));
     on('changed', (line) => this.#timeline.showStatus(line));
-    on('settled', (line) => this.#timeline.settle(line));
-    on('back', (away) => this.#timeline.addGap(away));
+    on('settled', (line, next) => this.#timeline.settle(line, next));
+    on('retimed', (line) => this.#timeline.retime(line));
     on('moved', (unsent) => this.#moved(unsent));
   }
 
   #showPlace() {
-    const { rid, me } = this.#room;
+    const { rid, me, lines, hasEarlier } = this.#room;
     byId('room').textContent = rid;
     this.#attention.show(rid);
-    this.#timeline.clear(me);
+    this.#timeline.clear(me, lines);
+    this.#timeline.offerEarlier(hasEarlier && lines.length > 0);
     const alone = this.#room.people.length === 1;
     const hint = alone ? ALONE : '';
     this.#timeline.addNotice(`You are in ${rid}.${hint}`, 'here');
@@ -115,9 +121,15 @@ export class ChatView {
     this.#timeline.addPresence('left', name);
   }
 
-  #heard(line) {
-    this.#timeline.addLine(line);
+  #heard(line, next) {
+    this.#timeline.addLine(line, next);
     if (!line.own) this.#attention.count();
+  }
+
+  #earlier(lines, error) {
+    this.#timeline.addEarlier(lines);
+    const problem = error ? 'Earlier messages did not load.' : '';
+    this.#timeline.offerEarlier(this.#room.hasEarlier, problem);
   }
 
   #moved(unsent) {

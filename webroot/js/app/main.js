@@ -1,13 +1,13 @@
 /** The page: two screens, one client, and who is told what. */
 
-import { Client } from '../zchat/index.js';
+import { Client, randomId } from '../zchat/index.js';
 import { ChatView } from './chat_view.js';
 import { findEntryPoint } from './entry_point.js';
 import { EntryView } from './entry_view.js';
 import { followKeyboard } from './keyboard.js';
 import { memory } from './memory.js';
 import { Room } from './room.js';
-import { enteringProblem } from './words.js';
+import { enteringProblem, offlineReason } from './words.js';
 
 class Page {
   #client = null;
@@ -20,8 +20,11 @@ class Page {
   });
 
   start() {
-    this.#entry.show({ me: memory.name, rid: memory.room });
     window.addEventListener('popstate', () => this.#addressChanged());
+    const { place } = memory;
+    const here = place && [place.rid, ''].includes(memory.room);
+    this.#entry.show({ me: memory.name, rid: memory.room });
+    if (here) this.#enter(place); // reloaded: the name is ours, and so is the place
   }
 
   async #enter(wish) {
@@ -31,7 +34,7 @@ class Page {
       const entryPoint = await findEntryPoint();
       const onConnect = () => room.enter();
       this.#client = new Client({ ...entryPoint, uid: wish.me, onConnect });
-      room = new Room(this.#client, wish);
+      room = new Room(this.#client, { token: randomId(), ...wish });
       await this.#client.connect();
     } catch (error) {
       return this.#entry.show(wish, enteringProblem(error, wish));
@@ -51,18 +54,15 @@ class Page {
   }
 
   #showState(state) {
-    this.#chat.showState(state, state.name === 'offline' ? this.#whyOffline(state) : '');
-  }
-
-  #whyOffline({ error, reason }) {
-    if (error) return enteringProblem(error, this.#room);
-    return `The server ended the connection: ${reason}.`;
+    const reason = state.name === 'offline' ? offlineReason(state, this.#room) : '';
+    this.#chat.showState(state, reason);
+    if (state.name === 'online') memory.place = this.#room;
   }
 
   #leave() {
     const { me, rid } = this.#room;
     const client = this.#client;
-    this.#client = this.#room = null;
+    this.#client = this.#room = memory.place = null;
     client.close();
     this.#chat.hide();
     this.#entry.show({ me, rid });
@@ -81,6 +81,7 @@ class Page {
       return enteringProblem(error, { me: this.#room.me, rid });
     }
     memory.room = rid;
+    memory.place = this.#room;
     return '';
   }
 

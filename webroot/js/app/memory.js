@@ -1,10 +1,12 @@
 import { nameProblem, tidyName } from './names.js';
 
 const NAME = 'zchat.name';
+const PLACE = 'zchat.place';
 
 /**
- * What the browser keeps: the own name, and the room in the address, so that a link leads there.
- * Storage may be forbidden; then nothing is remembered.
+ * What the browser keeps: the own name; the room in the address, so that a link leads there; and
+ * for this tab where it is, so that a reload goes on there. Storage may be forbidden; then nothing
+ * is remembered.
  */
 export const memory = {
   get name() {
@@ -20,6 +22,25 @@ export const memory = {
       localStorage.setItem(NAME, name);
     } catch {
       // private mode: the name is asked for again
+    }
+  },
+
+  /** @returns {{me: string, rid: string, token: string} | null} where this tab was when it ended */
+  get place() {
+    try {
+      return JSON.parse(sessionStorage.getItem(PLACE));
+    } catch {
+      return null;
+    }
+  },
+
+  set place(place) {
+    try {
+      if (!place) return sessionStorage.removeItem(PLACE);
+      const { me, rid, token } = place;
+      sessionStorage.setItem(PLACE, JSON.stringify({ me, rid, token }));
+    } catch {
+      // as above
     }
   },
 

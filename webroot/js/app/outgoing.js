@@ -1,3 +1,6 @@
+import { Unsent, randomId, systemClock } from '../zchat/index.js';
+import { delayReason, sendingProblem } from './words.js';
+
 /**
  * Own messages on their way: from writing them until they stand in the room's order.
  *
@@ -7,28 +10,45 @@
  * @property {string} text
  * @property {number} ts milliseconds since 1970
  * @property {boolean} own
+ * @property {string} [epoch] it stands: with `offset`, its place in the room
+ * @property {number} [offset]
  * @property {string} [cid] own: the id that makes sending it twice the same as sending it once
- * @property {'waiting' | 'sending' | 'sent' | 'failed'} [status] own: `waiting` for a connection,
- *   `sent` once the server said so, `failed` with a `problem`; undefined when it stands
- * @property {string} [problem] in words
+ * @property {'sending' | 'waiting' | 'failed'} [status] own: `waiting` for a connection or for the
+ *   next attempt, `failed` when the server refused it; undefined when it stands
+ * @property {string} [problem] why it waits or failed, in words
  */
 
 export const EVERYONE = '*';
 
-const REMEMBERED = 200;
-
-/** When full, `add` refuses: the writer keeps the text and is told to wait. */
+/**
+ * Sends them one after the other, each until the server has decided on it. A refused one stays,
+ * for its writer to decide; the ones behind it go on.
+ *
+ * When full, `add` refuses: the writer keeps the text and is told to wait.
+ */
 export class Outgoing {
-  #lines = [];
-  #known = new Set();
+  #send;
+  #handlers;
+  #clock;
   #limit;
-  #prefix;
-  #count = 0;
+  #unsent = new Unsent();
+  #lines = [];
+  #open = false;
+  #writing = Promise.resolve();
+  #cancelWait = null;
 
-  /** @param {{limit?: number, prefix?: string}} [options] `prefix` makes the cids unique */
-  constructor({ limit = 50, prefix = randomPrefix() } = {}) {
+  /**
+   * @param {(line: Line) => Promise<object>} send one request
+   * @param {object} handlers
+   * @param {(line: Line, answer: object) => void} handlers.onTaken it stands now
+   * @param {(line: Line) => void} handlers.onChanged how it fares
+   * @param {{limit?: number, clock?: import('../zchat/clock.js').Clock}} [options]
+   */
+  constructor(send, handlers, { limit = 50, clock = systemClock } = {}) {
+    this.#send = send;
+    this.#handlers = handlers;
     this.#limit = limit;
-    this.#prefix = prefix;
+    this.#clock = clock;
   }
 
   /** @returns {Line[]} oldest first */
@@ -42,39 +62,87 @@ export class Outgoing {
    */
   add(message) {
     if (this.#lines.length >= this.#limit) return null;
-    this.#count += 1;
-    const cid = `${this.#prefix}-${this.#count}`;
-    const line = { ...message, own: true, cid, status: 'sending' };
+    const status = this.#open ? 'sending' : 'waiting';
+    const line = { ...message, own: true, cid: randomId(), status };
     this.#lines.push(line);
+    this.#unsent.add(line);
     return line;
   }
 
-  /**
-   * Is this publication one of ours coming back?
-   *
-   * @param {{id?: string, from: string, target: string, msg: string}} publication `id`: its
-   *   sender's cid
-   * @returns {Line | 'known' | null} the line on its way, 'known' when it stands already
-   */
-  recognise({ id, from, target, msg }) {
-    if (!id) {
-      const same = (line) => line.from === from && line.target === target && line.text === msg;
-      return this.#lines.find(same) ?? null;
-    }
-    if (this.#known.has(id)) return 'known';
-    return this.#lines.find(({ cid }) => cid === id) ?? null;
+  /** Sends what there is to send, from now on. */
+  open() {
+    this.#open = true;
+    this.#unsent.hurry();
+    for (const line of this.#lines) if (line.status === 'waiting') this.#change(line, 'sending');
+    this.pump();
   }
 
-  /** The line stands in the room's order (or is given up): it is on its way no longer. */
+  /** Sends nothing for now; what is on the wire stays there. */
+  close() {
+    this.#open = false;
+    this.#cancelWait?.();
+    for (const line of this.#lines) if (line.status === 'sending') this.#change(line, 'waiting');
+  }
+
+  /** Closes, and waits until nothing is on the wire. */
+  async rest() {
+    this.close();
+    await this.#writing;
+  }
+
+  /** Writes the next one, if nothing is in its way. */
+  pump() {
+    this.#cancelWait?.();
+    if (!this.#open) return;
+    const line = this.#unsent.next(this.#clock.now());
+    if (line) {
+      this.#writing = this.#write(line);
+      return;
+    }
+    const wait = this.#unsent.wait(this.#clock.now());
+    if (wait !== null) this.#cancelWait = this.#clock.after(wait, () => this.pump());
+  }
+
+  /** @param {string} [cid] @returns {Line | null} the line on its way that has it */
+  find(cid) {
+    return this.#lines.find((line) => line.cid === cid) ?? null;
+  }
+
+  /** The line stands in the room's order, or is given up. */
   remove(line) {
     this.#lines = this.#lines.filter((other) => other !== line);
-    this.#known.add(line.cid);
-    if (this.#known.size > REMEMBERED) this.#known.delete(this.#known.values().next().value);
+    this.#unsent.remove(line);
+    line.status = line.problem = undefined;
+    this.pump();
   }
-}
 
-// crypto.randomUUID does not exist on pages that came by plain http.
-function randomPrefix() {
-  const bytes = crypto.getRandomValues(new Uint8Array(8));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  /** Sends a refused line again, behind all others. */
+  again(line) {
+    if (line.status !== 'failed') return;
+    this.#change(line, this.#open ? 'sending' : 'waiting');
+    this.#unsent.add(line);
+    this.pump();
+  }
+
+  async #write(line) {
+    try {
+      const answer = await this.#send(line);
+      if (line.status) this.#handlers.onTaken(line, answer);
+    } catch (error) {
+      if (line.status) this.#failed(line, error);
+    }
+    this.pump();
+  }
+
+  #failed(line, error) {
+    const fate = this.#unsent.failed(line, error, this.#clock.now());
+    if (fate === 'refused') this.#change(line, 'failed', sendingProblem(error, line.target));
+    else this.#change(line, 'waiting', delayReason(error));
+  }
+
+  #change(line, status, problem) {
+    line.status = status;
+    line.problem = problem;
+    this.#handlers.onChanged(line);
+  }
 }

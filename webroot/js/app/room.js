@@ -1,47 +1,79 @@
-import { ConnectionError, Emitter, TimeoutError } from '../zchat/index.js';
+import {
+  ConnectionError,
+  Emitter,
+  HISTORY_LOST,
+  RequestError,
+  ZchatError,
+  isUndecided,
+} from '../zchat/index.js';
 import { EVERYONE, Outgoing } from './outgoing.js';
-import { Position } from './position.js';
-import { isNameTaken, sendingProblem } from './words.js';
+import { Places } from './place.js';
 
 const ENTER = 'connector.entryHandler.enter';
 const SWITCH = 'connector.entryHandler.switchRoom';
 const SEND = 'chat.chatHandler.send';
+const HISTORY = 'chat.chatHandler.history';
 
-// A connection that died without a word keeps its name until the server's heartbeat notices.
-const GHOST_LIFETIME = 90_000;
-
-// An acknowledged message whose publication passed while this page was away stands after this.
-const ECHO_PATIENCE = 5000;
+const LARGEST_PAGE = 200;
 
 /**
  * Being in a room: who is here, what is said, what of ours is on its way. Knows no DOM.
  *
  * Events:
  * - `people` (names): the whole list is new; `joined` (name), `left` (name): one changed
- * - `line` (Line): a message stands in the room's order
+ * - `line` (Line, next): a message stands in the room's order, before the line `next`; null: last
+ * - `earlier` (Lines, error): these stand before all others; error: they cannot be had now
+ * - `hole`: what was said before now could not be recovered, some of it or all
  * - `sending` (Line): one of ours is on its way; `changed` (Line): how it fares
- * - `settled` (Line): one of ours stands now
- * - `back` (milliseconds): we were away that long; what was said meanwhile may be missing
+ * - `settled` (Line, next): one of ours stands now, like `line`; `retimed` (Line): its time changed
+ * - `gone` (Line): the oldest line makes room for others
  * - `moved` (unsent Lines): we are in another room now; everything above belongs to the old one
  */
 export class Room extends Emitter {
   #client;
-  #outgoing = new Outgoing();
-  #position = new Position();
+  #places;
+  #place;
+  #outgoing;
   #people = new Set();
-  #entered = false;
-  #lostAt = null;
+  #move = null;
 
-  /** @param {import('../zchat/index.js').Client} client @param {{me: string, rid: string}} wish */
-  constructor(client, { me, rid }) {
+  #heard = {
+    onChat: (publication) => this.#said(publication),
+    onAdd: ({ user }) => this.#joined(user),
+    onLeave: ({ user }) => this.#left(user),
+    [HISTORY_LOST]: () => this.emit('hole'),
+  };
+
+  /**
+   * @param {import('../zchat/index.js').Client} client
+   * @param {{me: string, rid: string, token: string}} wish `token`: what takes our name back from
+   *   a connection of ours that the server still believes in
+   * @param {{clock?: import('../zchat/clock.js').Clock}} [options]
+   */
+  constructor(client, { me, rid, token }, { clock } = {}) {
     super();
     this.#client = client;
     this.me = me;
-    this.rid = rid;
-    client.on('onChat', (publication) => this.#heard(publication));
-    client.on('onAdd', ({ user }) => this.#joined(user));
-    client.on('onLeave', ({ user }) => this.#left(user));
-    client.on('state', (state) => this.#stateChanged(state));
+    this.#places = new Places(token);
+    this.#place = this.#places.visit(rid);
+    const handlers = {
+      onTaken: (line, place) => this.#settle(line, place),
+      onChanged: (line) => this.emit('changed', line),
+    };
+    this.#outgoing = new Outgoing((line) => this.#send(line), handlers, { clock });
+    for (const route of Object.keys(this.#heard)) {
+      client.on(route, (body) => this.#tell(this.#place.recovery.take(route, body)));
+    }
+    client.on('state', ({ name }) => this.#stateChanged(name));
+  }
+
+  get rid() {
+    return this.#place.rid;
+  }
+
+  /** By what the server knows this page again. */
+  get token() {
+    return this.#place.recovery.token;
   }
 
   /** @returns {string[]} everybody here, this user included */
@@ -49,34 +81,57 @@ export class Room extends Emitter {
     return [...this.#people];
   }
 
-  /** Enters, or enters again after a loss: the client's `onConnect`. */
-  async enter() {
-    try {
-      const { users } = await this.#client.request(ENTER, { username: this.me, rid: this.rid });
-      this.#people = new Set(users).add(this.me);
-      this.emit('people', this.people);
-    } catch (error) {
-      error.retry ||= isNameTaken(error) && this.#mayBeOurGhost();
-      throw error;
-    }
-    if (this.#entered) this.#comeBack();
-    this.#entered = true;
+  /** @returns {import('./outgoing.js').Line[]} what stands */
+  get lines() {
+    return this.#place.transcript.lines;
   }
 
-  /** Goes to another room on the same connection. */
+  /** Whether `showEarlier` may have more. */
+  get hasEarlier() {
+    return this.#place.hasEarlier;
+  }
+
+  /** Enters, or enters again after a loss: the client's `onConnect`. */
+  async enter() {
+    const place = this.#place;
+    do {
+      const wish = { username: this.me, rid: place.rid, ...place.recovery.asking() };
+      this.#entered(await this.#client.request(ENTER, wish));
+      await this.#catchUp(place.recovery);
+    } while (place.recovery.incomplete);
+  }
+
+  /** Goes to another room on the same connection; one move after the other. */
   async moveTo(rid) {
-    const { users } = await this.#client.request(SWITCH, { rid });
-    this.rid = rid;
-    this.#position = new Position();
-    const unsent = this.#outgoing.lines.filter((line) => line.status !== 'sent');
-    this.#outgoing = new Outgoing();
-    this.#people = new Set(users).add(this.me);
-    this.emit('moved', unsent);
-    this.emit('people', this.people);
+    while (this.#move) await this.#move;
+    const move = this.#moveTo(rid);
+    const over = () => this.#moveOver();
+    this.#move = move.then(over, over);
+    return move;
+  }
+
+  /** Asks for what was said before. Nothing happens when that is asked already. */
+  async showEarlier() {
+    const place = this.#place;
+    if (place.loading || this.#move) return;
+    place.loading = true;
+    try {
+      let lines = [];
+      while (lines.length === 0 && place.hasEarlier && place === this.#place) {
+        const page = place.earlier(await this.#client.request(HISTORY, place.asking));
+        lines = page.map((said) => this.#lineOf(said)).filter((line) => place.transcript.add(line));
+      }
+      if (place === this.#place) this.emit('earlier', lines, null);
+    } catch (error) {
+      if (!(error instanceof ZchatError)) throw error;
+      if (place === this.#place) this.emit('earlier', [], error);
+    } finally {
+      place.loading = false;
+    }
   }
 
   /**
-   * Says something. It is sent now, or as soon as there is a connection.
+   * Says something. It is sent now, or as soon as there is a connection, until it stands.
    *
    * @param {string} text
    * @param {string} [target] a name, or EVERYONE
@@ -86,71 +141,116 @@ export class Room extends Emitter {
     const line = this.#outgoing.add({ from: this.me, target, text, ts: Date.now() });
     if (!line) return false;
     this.emit('sending', line);
-    this.#send(line);
+    this.#outgoing.pump();
     return true;
   }
 
-  /** Sends a failed line again, under its own cid: if it had arrived after all, it stays one. */
+  /** Sends a refused line again. */
   sayAgain(line) {
-    if (line.status === 'failed') this.#send(line);
+    this.#outgoing.again(line);
   }
 
-  /** Gives a failed line up. */
+  /** Gives a refused line up. */
   forget(line) {
     this.#outgoing.remove(line);
   }
 
-  async #send(line) {
-    if (!this.#client.online) return this.#change(line, 'waiting');
-    this.#change(line, 'sending');
-    const outgoing = this.#outgoing;
-    const { text: content, from, target, cid } = line;
-    try {
-      await this.#client.request(SEND, { content, from, target, rid: this.rid, cid });
-      if (outgoing === this.#outgoing) this.#acknowledged(line);
-    } catch (error) {
-      if (outgoing === this.#outgoing) this.#refused(line, error);
+  #send({ text: content, from, target, cid }) {
+    return this.#client.request(SEND, { content, from, target, rid: this.rid, cid });
+  }
+
+  #entered(answer) {
+    const pushes = this.#place.entered(answer);
+    this.#setPeople(answer.users);
+    this.#tell(pushes);
+  }
+
+  // What is told while pages are read waits behind them. A page that the server refuses is lost.
+  async #catchUp(recovery) {
+    while (recovery.next !== null) {
+      const wish = { after: recovery.next, limit: LARGEST_PAGE };
+      try {
+        this.#tell(recovery.page(await this.#client.request(HISTORY, wish)));
+      } catch (error) {
+        if (!(error instanceof RequestError) || isUndecided(error)) throw error;
+        this.#tell(recovery.giveUp());
+      }
     }
   }
 
-  // What everybody reads comes back as a publication, which may already have been here. A private
-  // message goes to its reader only, so our own page shows it by itself.
-  #acknowledged(line) {
-    if (line.status === undefined) return;
-    this.#change(line, 'sent');
-    if (line.target !== EVERYONE && line.target !== this.me) this.#settle(line);
-    else setTimeout(() => line.status && this.#settle(line), ECHO_PATIENCE);
+  async #moveTo(rid) {
+    if (!this.#client.online) throw new ConnectionError('there is no connection to the server');
+    await this.#outgoing.rest();
+    const place = this.#places.visit(rid);
+    try {
+      const answer = await this.#client.request(SWITCH, { rid, ...place.recovery.asking() });
+      this.#arrive(place, answer);
+    } finally {
+      if (this.#client.online) this.#outgoing.open();
+    }
+    await this.#finishMove(place.recovery);
   }
 
-  #refused(line, error) {
-    if (line.status === undefined) return;
-    if (error instanceof ConnectionError && !error.sent) return this.#change(line, 'waiting');
-    const unsure = error instanceof ConnectionError || error instanceof TimeoutError;
-    const problem = unsure ? 'Perhaps not delivered.' : sendingProblem(error, line.target);
-    this.#change(line, 'failed', problem);
+  #moveOver() {
+    this.#move = null;
+    this.#showFirst();
   }
 
-  #heard(publication) {
-    if (!this.#position.advance(publication)) return;
-    const { from, target, msg, ts } = publication;
+  #arrive(place, answer) {
+    this.#place = place;
+    const unsent = this.#outgoing.lines;
+    for (const line of unsent) this.#outgoing.remove(line);
+    this.#people = new Set(answer.users).add(this.me);
+    const pushes = place.entered(answer);
+    this.emit('moved', unsent);
+    this.emit('people', this.people);
+    this.#tell(pushes);
+  }
+
+  // We are there already, whatever becomes of the pages; a lost connection brings us in again.
+  async #finishMove(recovery) {
+    try {
+      await this.#catchUp(recovery);
+      if (recovery.incomplete) await this.enter();
+    } catch {
+      if (this.#client.online) this.#tell(recovery.giveUp());
+    }
+  }
+
+  #tell(pushes) {
+    for (const { route, body } of pushes) this.#heard[route]?.(body);
+  }
+
+  // Ours may stand already, by the answer to its sender, which does not know the time.
+  #said(publication) {
+    const { epoch, offset, id, ts = Date.now() } = publication;
+    const line = this.#outgoing.find(id);
+    if (line) return this.#settle(line, { epoch, offset, ts });
+    const known = this.#place.transcript.at(epoch, offset);
+    if (!known) this.#stand('line', this.#lineOf(publication));
+    else if (known.ts !== ts) this.emit('retimed', Object.assign(known, { ts }));
+  }
+
+  #lineOf({ from, target, msg, ts = Date.now(), epoch, offset }) {
     const own = from === this.me;
-    const ours = own ? this.#outgoing.recognise(publication) : null;
-    if (ours === 'known') return;
-    if (ours) this.#settle(ours, ts);
-    else this.emit('line', { from, target, text: String(msg), ts: ts ?? Date.now(), own });
+    return { from, target, text: String(msg), ts, own, epoch, offset };
   }
 
-  #settle(line, ts = line.ts) {
+  #settle(line, { epoch, offset, ts = line.ts }) {
+    Object.assign(line, { epoch, offset, ts });
     this.#outgoing.remove(line);
-    line.ts = ts;
-    line.status = line.problem = undefined;
-    this.emit('settled', line);
+    this.#stand('settled', line);
   }
 
-  #change(line, status, problem) {
-    line.status = status;
-    line.problem = problem;
-    this.emit('changed', line);
+  #stand(event, line) {
+    const { before = null, gone = null } = this.#place.transcript.add(line) ?? {};
+    this.emit(event, line, before);
+    if (gone) this.emit('gone', gone);
+  }
+
+  #setPeople(users) {
+    this.#people = new Set(users).add(this.me);
+    this.emit('people', this.people);
   }
 
   #joined(name) {
@@ -163,22 +263,13 @@ export class Room extends Emitter {
     if (this.#people.delete(name)) this.emit('left', name);
   }
 
-  #stateChanged({ name }) {
-    if (name === 'online') this.#sendWaiting();
-    else if (this.#entered) this.#lostAt ??= performance.now();
+  #stateChanged(name) {
+    if (name !== 'online') return this.#outgoing.close();
+    this.#outgoing.open();
+    this.#showFirst();
   }
 
-  #sendWaiting() {
-    for (const line of this.#outgoing.lines) if (line.status === 'waiting') this.#send(line);
-  }
-
-  #comeBack() {
-    const away = performance.now() - this.#lostAt;
-    this.#lostAt = null;
-    this.emit('back', away);
-  }
-
-  #mayBeOurGhost() {
-    return this.#entered && performance.now() - this.#lostAt < GHOST_LIFETIME;
+  #showFirst() {
+    if (this.#place.fresh) this.showEarlier();
   }
 }

@@ -7,64 +7,81 @@ import {
   showPresence,
   timeNode,
 } from './line_view.js';
-import { duration, sameDay } from './times.js';
+import { ScrollView } from './scroll_view.js';
+import { sameDay } from './times.js';
 
-const MOST_ITEMS = 1000;
-const NEAR_THE_END = 48; // pixels
+const MOST_NOTICES = 500;
 const ONE_BREATH = 5 * 60_000;
 
 /**
  * What is said in the room. Messages that stand are in #timeline, in the order that everybody
  * sees; ours that are on their way are in #outgoing below it, and move up when they stand.
  *
- * When #timeline is full, its oldest items go.
+ * The transcript bounds the messages. When there are too many notices, the oldest goes.
+ *
+ * @typedef {import('./outgoing.js').Line} Line
  */
 export class TimelineView {
-  #scroller = byId('scroller');
   #timeline = byId('timeline');
   #outgoing = byId('outgoing');
-  #pill = byId('pill');
+  #earlier = byId('earlier');
+  #scroll;
   #items = new Map();
-  #last = null;
+  #lines = new WeakMap();
+  #days = new Map();
+  #notices = [];
   #presence = null;
-  #atEnd = true;
-  #top = 0;
-  #sticking = false;
-  #unseen = 0;
   #me = '';
   #handlers;
 
-  /** @param {{onRetry: (line: object) => void, onGiveUp: (line: object) => void}} handlers */
+  /**
+   * @param {object} handlers
+   * @param {(line: Line) => void} handlers.onRetry
+   * @param {(line: Line) => void} handlers.onGiveUp
+   * @param {() => void} handlers.onEarlier the reader wants to see what is before
+   */
   constructor(handlers) {
     this.#handlers = handlers;
-    this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
-    this.#pill.addEventListener('click', () => this.stickToEnd());
-    const resized = new ResizeObserver(() => this.#stick());
-    for (const node of [this.#scroller, this.#timeline, this.#outgoing]) resized.observe(node);
+    this.#scroll = new ScrollView(() => this.#earlier.hidden || handlers.onEarlier());
+    this.#earlier.addEventListener('click', handlers.onEarlier);
   }
 
-  /** Starts empty, for this user. */
-  clear(me) {
+  /** Starts anew, for this user. @param {string} me @param {Line[]} lines what stands */
+  clear(me, lines) {
     this.#me = me;
     this.#items.clear();
+    this.#days.clear();
+    this.#notices = [];
+    this.#presence = null;
     this.#timeline.replaceChildren();
     this.#outgoing.replaceChildren();
-    this.#last = this.#presence = null;
-    this.stickToEnd();
+    this.#scroll.toEnd();
+    this.addEarlier(lines);
   }
 
-  /** A message stands. */
-  addLine(line) {
-    this.#place(messageItem(line, this.#me), line);
-    if (!line.own) this.#countUnseen();
+  /** A message stands. @param {Line} line @param {Line | null} next the one behind it */
+  addLine(line, next) {
+    this.#place(line, this.#item(line), next);
+    if (!line.own) this.#scroll.countUnseen();
+  }
+
+  /** These stand before all others. Nobody wants them read out. */
+  addEarlier(lines) {
+    this.#quietly(() => this.#scroll.keep(() => this.#putAbove(lines)));
+  }
+
+  /** @param {boolean} offered whether there may be earlier messages @param {string} problem */
+  offerEarlier(offered, problem = '') {
+    if (!offered && this.#earlier === document.activeElement) this.#scroll.focus();
+    this.#earlier.hidden = !offered;
+    this.#earlier.textContent = problem ? `${problem} Try again` : 'Show earlier messages';
   }
 
   /** One of ours goes out. */
   addOutgoing(line) {
-    const item = messageItem(line, this.#me);
-    this.#items.set(line, item);
-    this.#outgoing.append(item);
-    this.stickToEnd();
+    this.#outgoing.append(this.#item(line));
+    this.showStatus(line);
+    this.#scroll.toEnd();
   }
 
   /** How one of ours fares. */
@@ -73,25 +90,42 @@ export class TimelineView {
     if (!item) return;
     item.dataset.status = line.status ?? '';
     item.querySelector('.fate')?.remove();
-    const words = { waiting: 'Waiting for the connection', failed: line.problem }[line.status];
-    if (words) item.querySelector('.said').append(this.#fate(line, words));
+    if (line.status === 'sending') return;
+    const words = line.problem ?? 'Waiting for the connection';
+    item.querySelector('.said').append(this.#fate(line, words));
   }
 
-  /** One of ours stands: it moves to its place. */
-  settle(line) {
+  /** One of ours stands: it moves to its place. @param {Line} line @param {Line | null} next */
+  settle(line, next) {
     const item = this.#items.get(line);
     if (!item) return;
-    this.#items.delete(line);
     item.removeAttribute('data-status');
     item.querySelector('.fate')?.remove();
-    item.querySelector('.when').replaceWith(timeNode(line.ts));
-    this.#place(item, line);
+    this.#place(line, item, next);
+    this.retime(line);
+  }
+
+  /** The time of one of ours is known now. */
+  retime(line) {
+    this.#items.get(line)?.querySelector('.when').replaceWith(timeNode(line.ts));
   }
 
   /** One of ours was given up. */
   remove(line) {
     this.#items.get(line)?.remove();
     this.#items.delete(line);
+  }
+
+  /** The oldest message goes, and what stands before it. */
+  drop(line) {
+    const item = this.#items.get(line);
+    this.#items.delete(line);
+    this.#days.delete(item);
+    this.#scroll.keep(() => {
+      while (this.#timeline.firstElementChild !== item) this.#timeline.firstElementChild.remove();
+      item.remove();
+    });
+    this.#dress(this.#timeline.querySelector('.line'));
   }
 
   /** @param {'joined' | 'left'} what @param {string} name */
@@ -101,51 +135,86 @@ export class TimelineView {
       return showPresence(this.#presence.item, what, this.#presence.names);
     }
     const item = presenceItem(what, [name]);
-    this.#append(item);
+    this.#notify(item);
     this.#presence = { what, names: [name], item };
   }
 
   /** @param {string} text @param {string} what for styles and tests */
   addNotice(text, what) {
-    this.#append(noticeItem(text, what));
+    this.#notify(noticeItem(text, what));
   }
 
-  /** @param {number} away milliseconds without a connection */
-  addGap(away) {
-    const text = `You were away for ${duration(away)}. Messages from that time may be missing.`;
-    this.addNotice(text, 'gap');
+  #item(line) {
+    const item = messageItem(line, this.#me);
+    this.#items.set(line, item);
+    this.#lines.set(item, line);
+    return item;
   }
 
-  stickToEnd() {
-    this.#atEnd = true;
-    this.#seeEverything();
-    this.#stick();
+  #place(line, item, next) {
+    const behind = next && this.#items.get(next);
+    if (!behind) this.#append(item);
+    else (this.#days.get(behind) ?? behind).before(item);
+    this.#dress(item);
+    if (behind) this.#dress(behind);
   }
 
-  #place(item, line) {
-    if (!this.#last || !sameDay(this.#last.ts, line.ts)) this.#startDay(line.ts);
-    item.toggleAttribute('data-follows', this.#follows(line));
+  #putAbove(lines) {
+    const first = this.#timeline.querySelector('.line');
+    const top = this.#timeline.firstElementChild;
+    for (const line of lines) {
+      const item = this.#item(line);
+      this.#timeline.insertBefore(item, top);
+      this.#dress(item);
+    }
+    if (first) this.#dress(first);
+  }
+
+  #notify(item) {
     this.#append(item);
-    this.#last = line;
-  }
-
-  #startDay(ts) {
-    if (this.#last || !sameDay(ts, Date.now())) this.#append(dayItem(ts));
-    this.#last = null;
-  }
-
-  // The same voice to the same ears within a breath: the name need not stand there again.
-  #follows({ from, target, ts }) {
-    const last = this.#last;
-    return last?.from === from && last.target === target && ts - last.ts < ONE_BREATH;
+    this.#notices.push(item);
+    if (this.#notices.length <= MOST_NOTICES) return;
+    this.#scroll.keep(() => this.#notices.shift().remove());
   }
 
   #append(item) {
     this.#presence = null;
-    if (item.classList.contains('notice')) this.#last &&= { ts: this.#last.ts };
     this.#timeline.append(item);
-    if (this.#timeline.childElementCount > MOST_ITEMS) this.#timeline.firstElementChild.remove();
-    this.#stick();
+    this.#scroll.stick();
+  }
+
+  // Whether it says its day and its name depends on what stands before it.
+  #dress(item) {
+    const line = this.#lines.get(item);
+    this.#days.get(item)?.remove();
+    this.#days.delete(item);
+    const last = this.#lineBefore(item);
+    item.toggleAttribute('data-follows', this.#follows(item, line));
+    if (sameDay(last?.ts ?? Date.now(), line.ts)) return;
+    const day = dayItem(line.ts);
+    item.before(day);
+    item.removeAttribute('data-follows');
+    this.#days.set(item, day);
+  }
+
+  #lineBefore(item) {
+    let node = item.previousElementSibling;
+    while (node && !this.#lines.has(node)) node = node.previousElementSibling;
+    return node && this.#lines.get(node);
+  }
+
+  // The same voice to the same ears within a breath: the name need not stand there again.
+  #follows(item, { from, target, ts }) {
+    const last = this.#lines.get(item.previousElementSibling);
+    return last?.from === from && last.target === target && ts - last.ts < ONE_BREATH;
+  }
+
+  // Assistive technology looks at what changed a frame later.
+  #quietly(change) {
+    this.#timeline.setAttribute('aria-live', 'off');
+    change();
+    const aloud = () => this.#timeline.setAttribute('aria-live', 'polite');
+    requestAnimationFrame(() => requestAnimationFrame(aloud));
   }
 
   #fate(line, words) {
@@ -159,39 +228,5 @@ export class TimelineView {
       );
     }
     return fate;
-  }
-
-  // Only a move upwards leaves the end: the event of our own scrolling comes a frame late, when
-  // more may have been said.
-  #scrolled() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    const near = scrollHeight - scrollTop - clientHeight < NEAR_THE_END;
-    if (near || scrollTop < this.#top) this.#atEnd = near;
-    this.#top = scrollTop;
-    if (near) this.#seeEverything();
-  }
-
-  // Once for all that one turn of the event loop adds: each reading of the height is a layout.
-  #stick() {
-    if (!this.#atEnd || this.#sticking) return;
-    this.#sticking = true;
-    queueMicrotask(() => {
-      this.#sticking = false;
-      this.#scroller.scrollTop = this.#scroller.scrollHeight;
-      this.#top = this.#scroller.scrollTop;
-    });
-  }
-
-  #countUnseen() {
-    if (this.#atEnd) return;
-    this.#unseen += 1;
-    const messages = this.#unseen === 1 ? 'message' : 'messages';
-    this.#pill.textContent = `${this.#unseen} new ${messages}`;
-    this.#pill.hidden = false;
-  }
-
-  #seeEverything() {
-    this.#unseen = 0;
-    this.#pill.hidden = true;
   }
 }

@@ -15,9 +15,3 @@ export const dayName = (ts) => day.format(ts);
 
 /** @param {number} a @param {number} b @returns {boolean} on one day of the reader's calendar */
 export const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
-
-/** @param {number} ms @returns {string} such as "4 s" or "3 min" */
-export function duration(ms) {
-  const seconds = Math.max(1, Math.round(ms / 1000));
-  return seconds < 100 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
-}

@@ -3,6 +3,8 @@
 import { ConnectionError, GateError, RequestError, TimeoutError } from '../zchat/index.js';
 import { LONGEST_NAME } from './names.js';
 
+const RESUMED = 4503; // the close code: our name was taken over with our own token
+
 const PROBLEMS = {
   'name.empty': 'Tell us what to call you.',
   'name.long': `A name has at most ${LONGEST_NAME} characters.`,
@@ -40,6 +42,23 @@ export function sendingProblem(error, target) {
   const { code } = error;
   if (code === 404 || (code === 500 && target !== '*')) return `${target} is not here any more.`;
   return serverProblem(error);
+}
+
+/** @param {Error} error why a message has to be sent again */
+export function delayReason(error) {
+  if (error instanceof ConnectionError) return 'Waiting for the connection';
+  if (error.code === 429) return 'That was a little fast. It goes out shortly.';
+  return 'The server is busy. Trying again.';
+}
+
+/**
+ * @param {import('../zchat/client.js').State} state an offline one
+ * @param {{me: string, rid: string}} wish
+ */
+export function offlineReason({ code, reason, error }, wish) {
+  if (error) return enteringProblem(error, wish);
+  if (code === RESUMED) return 'You have gone on with this chat in another window.';
+  return `The server ended the connection: ${reason}.`;
 }
 
 /** @param {unknown} error @returns {boolean} the answer by which a taken name is refused */

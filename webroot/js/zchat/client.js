@@ -7,8 +7,7 @@ import { ConnectionError, GateError, RequestError } from './errors.js';
 import { watchWakeups } from './wakeups.js';
 
 const GATE_ROUTE = 'gate.gateHandler.queryEntry';
-const BUSY = 503;
-const TOO_LATE = 504;
+const PASSING = new Set([429, 503, 504]); // too fast, busy, too late
 
 /**
  * A client of a zchat (or Pomelo) cluster: asks the gate for a connector, connects, and comes back
@@ -32,6 +31,7 @@ const TOO_LATE = 504;
  * @property {number} [attempt] reconnecting: how many attempts failed or were lost in a row
  * @property {string} [reason] reconnecting, offline: why
  * @property {boolean} [kicked] offline: the server put this client out
+ * @property {number} [code] offline: the WebSocket close code, when the server ended it
  * @property {Error} [error] offline: what `onConnect` failed with
  */
 export class Client extends Emitter {
@@ -182,11 +182,11 @@ export class Client extends Emitter {
     }
   }
 
-  #lost(life, connection, { reason, kicked, retry }) {
+  #lost(life, connection, { reason, kicked, retry, code }) {
     if (life !== this.#life || connection !== this.#connection) return;
     this.#connection = null;
     if (!this.online) return; // still in `onConnect`: whoever runs the attempt sees it fail
-    if (!retry) return this.#goOffline({ reason, kicked });
+    if (!retry) return this.#goOffline({ reason, kicked, code });
     if (this.#clock.now() - this.#onlineSince >= this.#options.stableAfter) this.#backoff.reset();
     this.#retryLater(reason);
   }
@@ -232,5 +232,5 @@ export class Client extends Emitter {
 
 function worthRetrying(error) {
   if (error.retry === true) return true;
-  return error instanceof RequestError && (error.code === BUSY || error.code === TOO_LATE);
+  return error instanceof RequestError && PASSING.has(error.code);
 }

@@ -212,7 +212,7 @@ export class Connection {
     this.#cancelKick = this.#clock.after(KICK_PATIENCE, () => this.#end(endingOf({}, this.#kick)));
   }
 
-  #end({ reason, retry, kicked = false }) {
+  #end({ reason, retry, code, kicked = false }) {
     if (this.#ended) return;
     this.#ended = true;
     const wasReady = this.#ready;
@@ -224,7 +224,7 @@ export class Connection {
     this.#pending.abandon(reason, retry);
     this.#opening?.cancel();
     this.#opening?.reject(new ConnectionError(reason, { retry }));
-    if (wasReady) this.#options.onEnd?.({ reason, kicked, retry });
+    if (wasReady) this.#options.onEnd?.({ reason, kicked, retry, code });
   }
 
   #hangUp() {

@@ -5,6 +5,7 @@
  * @property {string} reason in words; a kick's own reason after a kick
  * @property {boolean} kicked the server put us out
  * @property {boolean} retry connecting again may help
+ * @property {number} [code] the WebSocket close code; undefined: this side gave up
  */
 
 // Close codes by which a server says that we did wrong, and would again (RFC 6455 7.4.1).
@@ -21,5 +22,5 @@ const FAULTS = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 export function endingOf({ code = 1006, reason = '' }, kick) {
   const kicked = kick !== null;
   const retry = code >= 4000 ? code < 4500 : !kicked && !FAULTS.has(code);
-  return { reason: (kicked ? kick : reason) || 'the connection was lost', kicked, retry };
+  return { reason: (kicked ? kick : reason) || 'the connection was lost', kicked, retry, code };
 }

@@ -13,3 +13,6 @@ export {
   TimeoutError,
   ZchatError,
 } from './errors.js';
+export { randomId } from './ids.js';
+export { HISTORY_LOST, Recovery } from './recovery.js';
+export { Unsent, isUndecided } from './unsent.js';

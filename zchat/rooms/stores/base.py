@@ -104,12 +104,16 @@ class Store(Protocol):
     async def read(self, channel: str, after: int, limit: int) -> History:
         """At most `limit` publications with offsets above `after`, oldest first.
 
-        The first is later than `after + 1` only when what lies between is kept no more.
+        They are of the present epoch. The first is later than `after + 1` only when what lies
+        between is kept no more, or is of an epoch before.
         """
         ...
 
     async def read_back(self, channel: str, before: int, limit: int) -> History:
-        """The last `limit` publications with offsets below `before`, oldest first."""
+        """The last `limit` publications with offsets below `before`, oldest first.
+
+        They may reach back into earlier epochs, as far as those are kept.
+        """
         ...
 
     async def ring(self) -> RingRow:

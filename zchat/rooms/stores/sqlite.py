@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from zchat.rooms.stores.base import Append, History, Outcome, RingRow
-from zchat.rooms.stores.journal_file import JournalFile, Retention
+from zchat.rooms.stores.journal_file import JournalFile
+from zchat.rooms.stores.journal_options import JournalOptions
+from zchat.rooms.stores.journal_thread import JournalStalled, JournalThread
 from zchat.rooms.stream import StreamPosition
 
 logger = logging.getLogger("zchat.cluster")
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _QUIET = 0.25
 """Seconds without an append until it is tidied up."""
@@ -28,54 +26,33 @@ _QUIET = 0.25
 _RESTLESS = 5.0
 """Seconds after which it is tidied up though appends go on coming: else the log grows and grows."""
 
+_TIDYING = 0.25
+"""Seconds that are spent on it at once."""
+
 
 class SqliteStore:
     """Keeps publications in a file; see the contract in `base`.
 
+    Every call ends after `options.patience` seconds. While one hangs beyond that, all others fail
+    at once, and reading does too: what is read could be older than what the call is about to write.
+
     Args:
         path: the database; made when it is missing.
-        sync: `full`, `normal` or `off`.
-        boot: names this life of the machine.
-        retention: what is kept of each channel.
-        new_epoch: makes the name of a numbering's life; never the same twice.
-        clock: milliseconds since 1970.
-        busy: seconds to wait for another worker's transaction; the most that a worker which was
-            stopped inside one can hold up the others' appends before they fail with 503.
+        options: the same for all who share it.
 
     Raises:
         ConfigError: the file cannot be used; the text says what to do.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        sync: str,
-        boot: str,
-        retention: Retention,
-        new_epoch: Callable[[], str],
-        clock: Callable[[], int],
-        busy: float = 2.0,
-    ) -> None:
-        def connect() -> JournalFile:
-            return JournalFile(
-                path,
-                sync=sync,
-                boot=boot,
-                retention=retention,
-                new_epoch=new_epoch,
-                clock=clock,
-                busy=busy,
-            )
-
-        self._writing = connect()
+    def __init__(self, path: Path, options: JournalOptions) -> None:
+        self._writing = JournalFile(path, options)
         try:
-            self._reading = connect()
+            self._reading = JournalFile(path, options)
         except BaseException:
             self._writing.close()
             raise
-        self._writer = _Thread("journal-writer")
-        self._reader = _Thread("journal-reader")
+        self._writer = JournalThread("journal-writer", options.patience)
+        self._reader = JournalThread("journal-reader", options.patience)
         self._quiet: asyncio.TimerHandle | None = None
         self._untidy_since: float | None = None
         self._closed = False
@@ -89,9 +66,11 @@ class SqliteStore:
         return outcomes
 
     async def read(self, channel: str, after: int, limit: int) -> History:
+        self._look_at_writer()
         return await self._reader.run(self._reading.read, channel, after, limit)
 
     async def read_back(self, channel: str, before: int, limit: int) -> History:
+        self._look_at_writer()
         return await self._reader.run(self._reading.read_back, channel, before, limit)
 
     async def ring(self) -> RingRow:
@@ -104,15 +83,21 @@ class SqliteStore:
         """Nothing is kept in memory."""
 
     async def close(self) -> None:
+        """See the contract; it takes twice `options.patience` at the most.
+
+        A thread that hangs is left behind: it does not keep the process from ending.
+        """
         if self._closed:
             return
         self._closed = True
         if self._quiet is not None:
             self._quiet.cancel()
-        await self._reader.run(self._reading.close)
-        await self._writer.run(self._writing.close)
-        self._reader.close()
-        self._writer.close()
+        await self._reader.close(self._reading.close)
+        await self._writer.close(self._writing.close)
+
+    def _look_at_writer(self) -> None:
+        if self._writer.stalled:
+            raise JournalStalled("the journal hangs")
 
     def _when_quiet(self) -> None:
         """Tidy up once no append came for a moment, and now and then all the same."""
@@ -130,40 +115,22 @@ class SqliteStore:
     def _tidy(self) -> None:
         self._quiet = self._untidy_since = None
         tidying = asyncio.ensure_future(self._writer.run(self._trim))
-        tidying.add_done_callback(_report)
+        tidying.add_done_callback(self._tidied)
 
-    def _trim(self) -> None:
-        while self._writing.trim() and not self._writer.waiting:
-            continue  # an append is more urgent: the next quiet moment goes on
+    def _trim(self) -> bool:
+        """Forget what is past the retention; True when the next quiet moment has to go on."""
+        more, end = True, time.monotonic() + _TIDYING
+        # An append is more urgent, and nobody may think that we hang.
+        while more and not self._writer.waiting and time.monotonic() < end:
+            more = self._writing.trim()
         self._writing.checkpoint()
+        return more
 
-
-class _Thread:
-    """A thread that does one thing after the other.
-
-    Its queue is bounded by its callers: a broker has one append under way.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self.waiting = 0
-        """Calls that have not begun."""
-
-    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call it there; whoever waits may be cancelled, the call is made all the same."""
-
-        def call() -> R:
-            self.waiting -= 1
-            return function(*args, **kwargs)
-
-        self.waiting += 1
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-
-    def close(self) -> None:
-        """Wait for what is under way."""
-        self._executor.shutdown()
-
-
-def _report(tidying: asyncio.Future[None]) -> None:
-    if not tidying.cancelled() and (error := tidying.exception()) is not None:
-        logger.warning("journal: tidying up failed: %s", error)
+    def _tidied(self, tidying: asyncio.Future[bool]) -> None:
+        if tidying.cancelled():
+            return
+        error = tidying.exception()
+        if error is not None:
+            logger.warning("journal: tidying up failed: %s", error)
+        elif tidying.result():
+            self._when_quiet()

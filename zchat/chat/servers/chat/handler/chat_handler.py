@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from zchat import BackendSession, Handler, RequestError, retry
+from zchat import BackendSession, Handler, retry
 
 
 class Say(Struct):
@@ -22,15 +22,15 @@ class ChatHandler(Handler):
     async def send(self, msg: Say, session: BackendSession) -> dict[str, object]:
         """Say something to everybody in the room, or to one; answers its place there."""
         room = self.app.channels.get(session.get("rid"))
-        if msg.target != "*" and msg.target not in await room.members():
-            raise RequestError(f"{msg.target} is not here")
         body = {"msg": msg.content, "from": session.uid, "target": msg.target}
         to = None if msg.target == "*" else [msg.target]
-        place = await room.publish("onChat", body, uid=session.uid, cid=msg.cid, to=to)
+        place = await room.publish(
+            "onChat", body, uid=session.uid, cid=msg.cid, to=to, members_only=True
+        )
         return {"epoch": place.epoch, "offset": place.offset}
 
     async def history(self, msg: Look, session: BackendSession) -> dict[str, object]:
         """What was said in the room; `next` goes on in the same direction, while `more`."""
         room = self.app.channels.get(session.get("rid"))
         page = await room.history(session.uid, before=msg.before, after=msg.after, limit=msg.limit)
-        return {"publications": page.publications, "more": page.more, "next": page.next}
+        return page.answer()

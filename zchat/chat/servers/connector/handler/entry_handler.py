@@ -9,6 +9,7 @@ from zchat.chat.names import checked
 class Switch(Struct):
     rid: str
     since: Position | None = None
+    resume: str = ""
 
 
 class Enter(Switch, kw_only=True):
@@ -36,7 +37,7 @@ class EntryHandler(Handler):
         rid = checked(msg.rid, "rid")
         session.set("rid", rid)
         try:
-            answer: dict[str, object] = await rooms.add(session, name, session.ref, rid, msg.since)
+            answer = await rooms.add(session, name, session.ref, rid, msg.since, msg.resume)
         except AlreadyMember:
             return {"code": 500, "error": True}
         await session.bind(name)
@@ -47,4 +48,4 @@ class EntryHandler(Handler):
                 await rooms.kick(session, name, session.ref, old, timeout=1)
             except RequestError:
                 await session.drop(old)
-        return answer
+        return {**answer}

@@ -13,9 +13,8 @@ class GateHandler(Handler):
     async def query_entry(self, msg: Query, session: BackendSession) -> dict[str, object]:
         """The connector for this user: always the same one while it is alive."""
         connectors = {server.id: server for server in self.app.servers("connector", alive=True)}
-        chosen = choose(msg.uid, connectors)
+        chosen = connectors.get(choose(msg.uid, connectors) or "")
         if chosen is None:
             raise Unavailable("no connector is running", code=500)
-        connector = connectors[chosen]
-        host = connector.client_host or session.host
-        return {"code": 200, "host": host, "port": connector.client_port}
+        host = chosen.client_host or session.host
+        return {"code": 200, "host": host, "port": chosen.client_port}

@@ -1,0 +1,116 @@
+"""Versions of the tables: made, brought up, refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.timing import MS
+from zchat.errors import ConfigError
+from zchat.rooms.stores.database import Database
+from zchat.rooms.stores.schema import APPLICATION, STEPS, VERSION, check, meta, migrate, set_meta
+
+NEXT = (*STEPS, "ALTER TABLE channels ADD COLUMN topic TEXT; INSERT INTO meta VALUES ('next', '1')")
+"""A made-up later version."""
+
+BROKEN = (*STEPS, "ALTER TABLE channels ADD COLUMN topic TEXT; INSERT INTO nowhere VALUES (1)")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[Database]:
+    db = Database(path, busy=5000 * MS)
+    yield db
+    db.close()
+
+
+def bring_up(db: Database, steps: tuple[str, ...] = tuple(STEPS)) -> None:
+    with db.transaction():
+        migrate(db, steps)
+
+
+def columns(db: Database) -> list[str]:
+    return [row[1] for row in db.execute("PRAGMA table_info(channels)")]
+
+
+def test_an_empty_file_gets_the_tables(db: Database) -> None:
+    assert check(db) == 0
+    bring_up(db)
+    assert check(db) == VERSION == db.pragma("user_version")
+    assert db.pragma("application_id") == APPLICATION
+    assert (meta(db, "era"), meta(db, "generation"), meta(db, "nothing")) == ("1", "0", "")
+
+
+def test_a_file_of_version_0_that_is_ours(db: Database) -> None:
+    """As one is whose maker died before its first transaction."""
+    db.execute(f"PRAGMA application_id = {APPLICATION}")
+    assert check(db) == 0
+    bring_up(db)
+    assert check(db) == VERSION
+
+
+def test_a_file_of_an_earlier_version_is_brought_up(db: Database) -> None:
+    bring_up(db)
+    db.execute("INSERT INTO channels VALUES (1, 'room', 1, 'e1', 7, 1000, 0)")
+    set_meta(db, "workers", "chat-1")
+    bring_up(db, NEXT)
+    assert check(db, len(NEXT)) == VERSION + 1
+    assert columns(db)[-1] == "topic"
+    assert db.first("SELECT name, epoch, tail, topic FROM channels") == ("room", "e1", 7, None)
+    assert (meta(db, "workers"), meta(db, "next")) == ("chat-1", "1")
+
+
+def test_each_step_is_made_once(db: Database, path: Path) -> None:
+    """Of workers that start together, the second finds it done."""
+    other = Database(path, busy=5000 * MS)
+    for worker in (db, other, db):
+        bring_up(worker, NEXT)
+    assert columns(db).count("topic") == 1
+    other.close()
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(db: Database) -> None:
+    bring_up(db)
+    with pytest.raises(sqlite3.OperationalError, match="no such table: nowhere"):
+        bring_up(db, BROKEN)
+    assert check(db) == VERSION
+    assert "topic" not in columns(db)
+
+
+def test_a_later_version_is_refused(db: Database, path: Path) -> None:
+    bring_up(db, NEXT)
+    for refuse in (lambda: check(db), lambda: bring_up(db)):
+        with pytest.raises(ConfigError, match=rf"{path} .*later zchat \(schema {VERSION + 1}, "):
+            refuse()
+    assert columns(db)[-1] == "topic"
+
+
+@pytest.mark.parametrize("version", [0, VERSION, 7])
+def test_what_is_another_applications_is_refused(db: Database, version: int) -> None:
+    db.execute("CREATE TABLE precious (a)")
+    db.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(ConfigError, match="another application"):
+        check(db)
+
+
+def test_tables_that_are_not_what_the_version_says(db: Database) -> None:
+    db.execute(f"PRAGMA application_id = {APPLICATION}")
+    db.execute("CREATE TABLE channels (precious)")
+    with pytest.raises(sqlite3.OperationalError, match="channels already exists"):
+        bring_up(db)
+    assert columns(db) == ["precious"]
+    assert db.first("SELECT name FROM sqlite_master WHERE name = 'meta'") is None
+
+
+def test_what_it_says_of_itself(db: Database) -> None:
+    bring_up(db)
+    for text in ("a", "b"):
+        set_meta(db, "boot", text)
+        assert meta(db, "boot") == text

@@ -1,0 +1,218 @@
+"""Admission to channels, at their owner: how sessions come in and go.
+
+A join, step by step: the owner orders the frontend to join the session (`hub.join`, with a token);
+the frontend subscribes and sends the token through the same pipe; when the XPUB shows the token,
+no later publication can miss that frontend, so the owner admits the member, tells the others, and
+says `hub.joined` with the position on the pipe that will carry the handler's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.framework.joins import Join, Joined, Joins
+from zchat.framework.owned_channels import OwnedChannels
+from zchat.framework.readable import readable
+from zchat.framework.voice import Voice
+from zchat.rooms.channel import Channel
+from zchat.rooms.presence import Evicted, SessionRef, usable
+from zchat.rooms.recovery import PAGE, recover
+from zchat.rooms.stores.base import Store
+from zchat.rooms.stream import StreamPosition
+
+Cast = Callable[[str, str, str, Sequence[Any]], bool]
+"""(frontend id, incarnation, method, args): False when that life of it is not connected."""
+
+
+class Admission:
+    """Joins and leaves.
+
+    Args:
+        server_id: this server.
+        owned: its channels.
+        joins: those under way.
+        voice: tells the other members.
+        cast: tells a frontend something.
+        store: the journal, for what a member missed.
+        timeout: seconds that a join may take.
+        clock: monotonic seconds.
+        wall_clock: seconds since 1970.
+        new_token: makes a session's token: ASCII, and nobody can guess it.
+
+    Attributes:
+        counters: how many were recovered or not, resumed, and lost their claim to a name.
+    """
+
+    def __init__(
+        self,
+        server_id: str,
+        owned: OwnedChannels,
+        joins: Joins,
+        voice: Voice,
+        cast: Cast,
+        store: Store,
+        *,
+        timeout: float,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        new_token: Callable[[], str],
+    ) -> None:
+        self._server_id = server_id
+        self._owned = owned
+        self._joins = joins
+        self._voice = voice
+        self._cast = cast
+        self._store = store
+        self._timeout = timeout
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._new_token = new_token
+        self.counters: Counter[str] = Counter()
+
+    async def join(
+        self,
+        name: str,
+        uid: str,
+        ref: SessionRef,
+        exclusive: bool,
+        since: StreamPosition | None,
+        resume: str,
+        request: int,
+    ) -> Joined:
+        """Make a session a member.
+
+        Args:
+            exclusive: refuse when another live session has this uid in the channel.
+            since: the last that the member has from being here before; None when it was not.
+            resume: the token that its client got before; the session that has it gives way.
+                Empty when there was none. What is no session's token becomes the new session's:
+                its client need not learn another one.
+            request: the message id of the client's request that this is done for, or 0.
+
+        Raises:
+            AlreadyMember: see `exclusive`.
+            Unavailable: the session's frontend is not connected.
+            TimedOut: the frontend did not follow the order; the join was undone.
+        """
+        channel = self._owned.at_once(name) or await self._owned.in_turn(name)
+        token = resume if usable(resume) else self._new_token()
+        channel.presence.check(uid, ref, exclusive=exclusive, token=token)
+        # Also for who is in already: its frontend may not have heard of it, when its link broke.
+        join = self._joins.begin(channel, uid, ref, exclusive, token)
+        args = (ref.session, name, uid, self._server_id, join.token, request)
+        try:
+            if not self._cast(ref.frontend, ref.incarnation, "hub.join", args):
+                raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
+            async with asyncio.timeout(self._timeout):
+                joined = await join.admitted
+            return await self._recovered(joined, name, uid, since)
+        except BaseException as error:
+            self._undo(join)
+            if isinstance(error, TimeoutError):
+                raise TimedOut(f"{ref.frontend} did not join {name} in time") from None
+            raise
+        finally:
+            self._joins.end(join)
+
+    def on_token(self, token: bytes) -> bool:
+        """The XPUB shows a token: that frontend has the channel's topic from here on.
+
+        Returns:
+            False when it is no join's.
+        """
+        join = self._joins.get(token)
+        if join is not None and not join.admitted.done():
+            try:
+                join.admitted.set_result(self._admit(join))
+            except RequestError as error:
+                join.admitted.set_exception(error)
+        return join is not None
+
+    async def leave(self, name: str, uid: str, ref: SessionRef) -> None:
+        """Take a session out; the others are told at once when it was its member's last.
+
+        Raises:
+            Unavailable: its frontend is not connected: it would go on, and claim the session again.
+        """
+        channel = self._owned.at_once(name) or await self._owned.in_turn(name)
+        told = self._cast(ref.frontend, ref.incarnation, "hub.leave", (ref.session, name))
+        change = channel.presence.leave(uid, ref)
+        if change is not None:
+            self._voice.tell(channel, change)
+            self._owned.watch(channel)
+        if not told:
+            raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
+
+    def lost(self, name: str, uid: str, ref: SessionRef) -> None:
+        """A member's connection closed: the leave is told after the grace."""
+        channel = self._owned.table.get(name)
+        if channel is not None:
+            channel.presence.lose(uid, ref, self._clock())
+            self._owned.watch(channel)
+
+    def evict(self, channel: Channel, evicted: Evicted) -> None:
+        """Order the frontends of these sessions to put them out."""
+        for ref in evicted.sessions:
+            self.counters["resumed" if evicted.resumed else "claims_lost"] += 1
+            args = (ref.session, channel.name, evicted.resumed)
+            self._cast(ref.frontend, ref.incarnation, "hub.evict", args)
+
+    def frontend_lost(self, frontend: str, incarnation: str) -> None:
+        """The joins of a life of a frontend that has ended come to nothing."""
+        error = Unavailable(f"{frontend} is gone")
+        self._joins.fail(lambda join: join.ref.incarnation == incarnation, error)
+
+    def _admit(self, join: Join) -> Joined:
+        channel, uid, ref = join.channel, join.uid, join.ref
+        presence, since = channel.presence, self._wall_clock()
+        exclusive, token = join.exclusive, join.resume
+        former = presence.check(uid, ref, exclusive=exclusive, token=token)
+        join.entered = ref not in presence.sessions(uid)
+        first = not presence.has_life(ref.incarnation)
+        change = presence.join(uid, ref, since=since, exclusive=exclusive, token=token)
+        join.returned = change is None
+        if change is not None:
+            self._voice.tell(channel, change)
+        epoch, offset = channel.stream.position
+        joined = _joined(channel, uid, ref)
+        order = (ref.session, channel.name, uid, self._server_id, epoch, offset, presence.version)
+        args = (*order, since, exclusive, joined.resume, joined.members if first else None)
+        self._cast(ref.frontend, ref.incarnation, "hub.joined", args)
+        self.evict(channel, Evicted(former, resumed=True))
+        return joined
+
+    def _undo(self, join: Join) -> None:
+        """Take the session out again, unless it is in, or wants in, by another join as well."""
+        name, uid, ref = join.channel.name, join.uid, join.ref
+        inside = ref in join.channel.presence.sessions(uid)
+        if self._joins.shared(join) or (inside and not join.entered):
+            return
+        self._cast(ref.frontend, ref.incarnation, "hub.leave", (ref.session, name))
+        if join.returned:  # it was there before, and may come again
+            join.channel.presence.lose(uid, ref, self._clock())
+            self._owned.watch(join.channel)
+            return
+        change = join.channel.presence.leave(uid, ref)
+        if change is not None and self._owned.table.get(name) is join.channel:
+            self._voice.tell(join.channel, change)
+            self._owned.watch(join.channel)
+
+    async def _recovered(
+        self, joined: Joined, name: str, uid: str, since: StreamPosition | None
+    ) -> Joined:
+        """With what the member missed before it came in again: the rest it gets live."""
+        if since is None:
+            return joined
+        history = await readable(self._store.read(name, max(since.offset, 0), PAGE), name)
+        missed = recover(uid, since, joined.position, history)
+        self.counters["recovered" if missed.recovered else "not_recovered"] += 1
+        return Joined(joined.position, joined.members, missed, joined.resume)
+
+
+def _joined(channel: Channel, uid: str, ref: SessionRef) -> Joined:
+    presence = channel.presence
+    return Joined(channel.stream.position, presence.uids(), resume=presence.token(uid, ref))
