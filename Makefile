@@ -5,6 +5,7 @@
 .DEFAULT_GOAL := help
 
 python := .venv/bin/python
+long = tests/soak tests/sim tests/system/test_browser.py::test_a_page_that_loses_its_connection_loses_no_message
 chat = if [ -x $(python) ]; then $(python) tools/chat.py $(1); else echo "Not running."; fi
 
 help:  ## print this list
@@ -25,9 +26,10 @@ test:  ## run all tests (ARGS="-k gate" to choose some)
 	@sh tools/browser.sh
 	$(python) -m pytest $(ARGS)
 
-soak:  ## five minutes of people talking while servers are killed (ZCHAT_SEED=7 to choose)
+soak:  ## the long tests: people talk while servers are killed (ZCHAT_SEED=7 to choose)
 	@sh tools/install.sh test
-	ZCHAT_SOAK=1 $(python) -m pytest -s tests/soak $(ARGS)
+	@sh tools/browser.sh
+	ZCHAT_SOAK=1 $(python) -m pytest -s $(or $(ARGS),$(long))
 
 simulate:  ## run 2,000 seeds of the simulation (ARGS="SEED" for one)
 	@sh tools/install.sh test

@@ -31,16 +31,13 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from bench.contenders import UNLIMITED
 from tests.support.supervised import Supervised
 from zchat.client import Client
 from zchat.errors import ZchatError
 from zchat.rendezvous import choose
 
 SERVERS = {"gate": 1, "connector": 2, "chat": 2, "web": 1}
-SETTINGS = """
-[client]
-listen = "127.0.0.1"
-"""
 OWNERS = ("chat-server-1", "chat-server-2")
 THIRD = "chat-server-3"
 ENTER, SEND = "connector.entryHandler.enter", "chat.chatHandler.send"
@@ -204,7 +201,7 @@ CASES: dict[str, type[Case]] = {
 
 
 async def _measure(folder: Path, cases: Sequence[str], repeat: int) -> dict[str, list[Pause]]:
-    cluster = Supervised(folder, SERVERS, SETTINGS)
+    cluster = Supervised(folder, SERVERS, UNLIMITED)
     try:
         await cluster.start()
         return {case: await _repeat(CASES[case](cluster), repeat) for case in cases}

@@ -1,4 +1,4 @@
-"""What every test is held to: no unexpected warning, no task and no file descriptor left behind.
+"""What every test is held to: no unexpected warning; no task, thread or open file left behind.
 
 A test that provokes a warning says so through the `expected_logs` fixture; one that asks for
 `caplog` looks at the log itself and is left alone.
@@ -6,6 +6,7 @@ A test that provokes a warning says so through the `expected_logs` fixture; one 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
@@ -52,14 +53,14 @@ def expected_logs(request: pytest.FixtureRequest) -> Iterator[ExpectedLogs]:
 
 @pytest.fixture(autouse=True)
 def _no_leaked_files(request: pytest.FixtureRequest, expected_logs: ExpectedLogs) -> Iterator[None]:
-    """Fail a test that leaves file descriptors open.
+    """Fail a test that leaves file descriptors open, or a thread running.
 
     Set up among the first and torn down among the last: by then all fixtures of the test had
     their chance to close what they opened, and its event loop is closed as well.
     """
-    before = leaks.open_files()
+    before, threads = leaks.open_files(), set(threading.enumerate())
     yield
-    _fail_with(request, leaks.leaked_files(before))
+    _fail_with(request, leaks.leaked_threads(threads) + leaks.leaked_files(before))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 pytest_plugins = ["pytester"]
 
 SUSPECTS = """
-import asyncio, logging, os, socket
+import asyncio, logging, os, socket, threading
 
 # What zchat's code logs comes from its files; this file stands for one of them.
 log = logging.getLogger("zchat.cluster")
@@ -56,6 +56,10 @@ async def test_bad_task():
     kept.append(asyncio.create_task(asyncio.sleep(10)))
 
 
+def test_bad_thread():
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
 def test_bad_socket():
     kept.append(socket.socket())
 
@@ -90,10 +94,11 @@ def test_suspects(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) ->
         "test_bad_expectation",
         "test_bad_other_logger",
         "test_bad_task",
+        "test_bad_thread",
         "test_bad_socket",
         "test_bad_listener",
         "test_bad_pipe",
     }
-    result.assert_outcomes(passed=12, failed=1, errors=7)
+    result.assert_outcomes(passed=13, failed=1, errors=8)
     assert "unexpected: WARNING zchat.cluster: queue full" in text
     assert "AF_INET bound to ('127.0.0.1'," in text

@@ -10,13 +10,16 @@ from zchat.errors import (
     ConfigError,
     ProtocolError,
     RequestError,
+    StartError,
     TimedOut,
     Unavailable,
     ZchatError,
 )
 
 
-@pytest.mark.parametrize("kind", [ConfigError, ProtocolError, ClusterError, RequestError])
+@pytest.mark.parametrize(
+    "kind", [ConfigError, StartError, ProtocolError, ClusterError, RequestError]
+)
 def test_all_are_zchats(kind: type[Exception]) -> None:
     assert issubclass(kind, ZchatError)
 
@@ -76,3 +79,24 @@ def test_the_first_class_of_a_code_stands_for_it() -> None:
         """Has no code of its own."""
 
     assert type(RequestError.of(MissingField.code, "x", {})) is BadRequest
+
+
+def test_a_mark_brings_back_the_class_and_the_server() -> None:
+    class Crowded(RequestError):
+        code = 503
+
+    raised = Crowded("full", size=3)
+    again = RequestError.of(raised.code, raised.message, raised.mark("chat-1"))
+    assert (type(again), again.server, again.fields) == (Crowded, "chat-1", {"size": 3})
+    further = RequestError.of(again.code, again.message, again.mark("chat-2"))
+    assert further.server == "chat-1"
+    assert raised.server == ""
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [None, 1, [], ["BadRequest"], [1, 2], ["Unheard", ""], ["BadRequest", ""], {"a": 1}],
+)
+def test_a_mark_that_names_no_class_of_that_code_is_none(mark: object) -> None:
+    error = RequestError.of(503, "later", {"@": mark})
+    assert type(error) is Unavailable

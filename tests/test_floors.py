@@ -59,7 +59,7 @@ CHAT_MAY_IMPORT = {"zchat", "msgspec"}
 CHATS_OWN_WORDS = ("onChat", "onAdd", "onLeave", "rid", "users")
 """What only the chat knows; a framework that knows them is not one."""
 
-CHATS_CLIENTS = {"zchat.ops.check"}
+CHATS_CLIENTS = {"zchat.ops.check", "zchat.ops.scaffold.chat.tests.test_chat"}
 """Who plays the chat's clients, as its page does, and so has to speak as they do."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.support.sources import PACKAGE, ROOT, modules
 
 CHAT = "tests/chat/test_chat.py talks to the whole chat over the wire, as its clients do"
+SCAFFOLD = "tests/ops/test_init.py and tests/system/test_init.py make projects of it"
 EXCEPTIONS: dict[str, str] = {
     "chat/app.py": CHAT,
     "chat/names.py": CHAT,
@@ -12,6 +13,10 @@ EXCEPTIONS: dict[str, str] = {
     "chat/servers/chat/remote/chat_remote.py": CHAT,
     "chat/servers/connector/handler/entry_handler.py": CHAT,
     "chat/servers/gate/handler/gate_handler.py": CHAT,
+    "ops/scaffold/chat/tests/test_chat.py": SCAFFOLD,
+    "ops/scaffold/entry/app.py": SCAFFOLD,
+    "ops/scaffold/entry/servers/connector/handler/entry_handler.py": SCAFFOLD,
+    "ops/scaffold/entry/tests/test_entry.py": SCAFFOLD,
 }
 """Source file (relative to the package) to the reason why it has no test file of its own."""
 

@@ -91,7 +91,6 @@ class FakeRooms:
         answer: dict[str, Any] = {
             "people": ["ann"],
             "position": {"epoch": self.epoch, "offset": len(journal)},
-            "resume": f"token {len(self.asked)}",
         }
         if since is None:
             return answer

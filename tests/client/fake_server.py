@@ -33,9 +33,16 @@ class QuickHandshake(ServerHandshake):
         super().__init__(heartbeat=1)
         self.seconds = heartbeat
 
-    def answer(self, request: HandshakeRequest) -> bytes:
+    def answer(self, request: HandshakeRequest, user: Any = None) -> bytes:
         told = {"code": 200, "sys": {"heartbeat": self.seconds}}
         return package.encode(package.HANDSHAKE, body.dumps(told))
+
+
+class GreetingHandshake(ServerHandshake):
+    """Tells clients what they said."""
+
+    def answer(self, request: HandshakeRequest, user: Any = None) -> bytes:
+        return super().answer(request, {"hello": request.user})
 
 
 class FakeServer:
@@ -86,7 +93,8 @@ class FakeServer:
     def push(self, route: str, told: Any) -> None:
         """Push to all."""
         for connection in self.connections:
-            connection.say(message.data_push(route, body.dumps(told), self.handshake.dictionary))
+            data = self.handshake.protos.at_server.encode(route, told)
+            connection.say(message.data_push(route, data, self.handshake.dictionary))
 
     async def until(self, met: Callable[[], bool]) -> None:
         """Wait until something that a client does makes this true."""
@@ -128,9 +136,10 @@ class FakeConnection(WebSocketHandler):
 
     def handle(self, received: Message) -> None:
         self.server.messages.append(received)
-        answer = self.server.handlers[received.route](body.loads(received.body))
+        route, bodies = received.route, self.server.handshake.protos.at_server
+        answer = self.server.handlers[route](bodies.decode(route, received.body))
         if received.type is not NOTIFY and answer is not NO_ANSWER:
-            self.say(message.data_response(received.id, body.dumps(answer)))
+            self.say(message.data_response(received.id, bodies.encode(route, answer)))
 
     def say(self, packages: bytes) -> None:
         if packages and not self.server.silent:

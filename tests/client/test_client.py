@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.client.fake_server import DICTIONARY, NO_ANSWER, FakeServer, fake_server
+from tests.client.fake_server import (
+    DICTIONARY,
+    NO_ANSWER,
+    FakeServer,
+    GreetingHandshake,
+    fake_server,
+)
 from zchat.client import (
     Backoff,
     Client,
@@ -21,6 +27,8 @@ from zchat.client import (
 )
 from zchat.errors import ProtocolError, RequestError, TimedOut, Unavailable
 from zchat.protocol.handshake import ServerHandshake
+from zchat.protocol.protos import NO_PROTOS, Protos
+from zchat.protocol.schema import parse
 
 ECHO = "test.testHandler.echo"
 HUNG = "test.testHandler.hang"
@@ -176,6 +184,22 @@ async def test_pushes(server: FakeServer) -> None:
         await client.request(ECHO)
         assert first == [{"n": 1}]
         assert second == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+async def test_pushes_of_any_route(server: FakeServer) -> None:
+    async with connect(server.url) as client:
+        pushes: list[tuple[str, Any]] = []
+        news: list[Any] = []
+        off = client.on_any(lambda route, body: pushes.append((route, body)))
+        client.on("onNews", news.append)
+        server.push("onNews", {"n": 1})
+        server.push("onOther", {"n": 2})
+        await client.request(ECHO)
+        off()
+        server.push("onNews", {"n": 3})
+        await client.request(ECHO)
+        assert pushes == [("onNews", {"n": 1}), ("onOther", {"n": 2})]
+        assert news == [{"n": 1}, {"n": 3}]
 
 
 async def test_callback_that_fails_disturbs_nobody(
@@ -479,7 +503,7 @@ async def test_too_many_requests_wait(server: FakeServer) -> None:
 
 
 async def test_what_the_server_says_of_the_user(server: FakeServer) -> None:
-    server.handshake = ServerHandshake(check_user=lambda request: {"hello": request.user})
+    server.handshake = GreetingHandshake()
     async with connect(server.url, user="me") as client:
         assert client.user == {"hello": "me"}
 
@@ -530,3 +554,41 @@ async def test_a_dropped_connection_comes_back(server: FakeServer) -> None:
         assert change.ending == Ending("a tunnel", reconnect=True)
         await watch.until(State.ONLINE, 2)
         assert await client.request(ECHO, {"a": 1}) == {"a": 1}
+
+
+PROTOS = Protos(
+    parse({ECHO: {"optional string s": 1}, "onNews": {"required uInt32 n": 1}}).messages,
+    parse({ECHO: {"required string s": 1, "optional uInt32 n": 2}}).messages,
+)
+
+
+async def test_bodies_by_the_servers_schemas(server: FakeServer) -> None:
+    server.handshake = ServerHandshake(heartbeat=30, dictionary=DICTIONARY, protos=PROTOS)
+    async with connect(server.url) as client:
+        assert await client.request(ECHO, {"s": "é", "n": 7}) == {"s": "é"}
+        assert server.messages[0].body == bytes.fromhex("0a02c3a91007")
+        with pytest.raises(ValueError, match="s: expected a string"):
+            await client.request(ECHO, {"s": 5})
+        news = asyncio.create_task(client.next_push("onNews", 5))
+        await asyncio.sleep(0)
+        server.push("onNews", {"n": 300})
+        assert await news == {"n": 300}
+
+
+async def test_schemas_are_kept_by_their_version(server: FakeServer) -> None:
+    server.handshake = ServerHandshake(heartbeat=30, dictionary=DICTIONARY, protos=PROTOS)
+    client = connect(server.url, backoff=Backoff(0, 0))
+    for handshake in (
+        server.handshake,
+        ServerHandshake(heartbeat=30, protos=NO_PROTOS),
+        server.handshake,
+    ):
+        server.handshake = handshake
+        async with client:
+            assert await client.request(ECHO, {"s": "a"}) == {"s": "a"}
+    assert [asked.proto_version for asked in server.requests] == [
+        None,
+        PROTOS.version,
+        PROTOS.version,
+    ]
+    assert [received.body[:1] for received in server.messages] == [b"\x0a", b"{", b"\x0a"]

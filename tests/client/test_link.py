@@ -10,6 +10,7 @@ from tests.client.fake_server import (
     DICTIONARY,
     NO_ANSWER,
     FakeServer,
+    GreetingHandshake,
     QuickHandshake,
 )
 from tests.support.timing import eventually
@@ -79,9 +80,7 @@ def test_which_endings_invite_to_come_back(
 
 
 async def test_handshake(server: FakeServer) -> None:
-    server.handshake = ServerHandshake(
-        heartbeat=7, dictionary=DICTIONARY, check_user=lambda request: {"hello": request.user}
-    )
+    server.handshake = GreetingHandshake(heartbeat=7, dictionary=DICTIONARY)
     owner = Owner()
     accepted = await owner.link.open(server.url, 5.0)
     assert (accepted.heartbeat, accepted.user) == (7, {"hello": {"n": 1}})

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from zchat.client.recovery import HISTORY_LOST, Event, Heard, Hole, Recovery
 from zchat.errors import ProtocolError
+from zchat.rooms.resume import Token
 from zchat.rooms.stream import StreamPosition
 
 NEWS = "onNews"
@@ -56,7 +57,18 @@ def test_a_newcomer_has_missed_nothing() -> None:
     recovery = live(3)
     assert recovery.position == ("e", 3)
     assert recovery.take(NEWS, body(4)) == heard(4)
-    assert recovery.asking() == {"since": place(4), "resume": "token3"}
+    assert recovery.asking() == {"since": place(4), "resume": "token3.1"}
+
+
+def test_each_attempt_has_a_higher_number() -> None:
+    recovery = Recovery(token=Token("mine"))
+    assert [recovery.asking()["resume"] for _ in range(3)] == ["mine.1", "mine.2", "mine.3"]
+    recovery.entered(answer(3, recovered=None))  # the server gives it another secret
+    assert recovery.token == Token("token3", 3)
+    recovery.entered({"position": place(3), "recovered": True})
+    assert recovery.asking()["resume"] == "token3.4"
+    elsewhere = Recovery(token=recovery.token)
+    assert elsewhere.asking() == {"resume": "token3.5"}
 
 
 def test_repeats_are_dropped_and_skips_mean_nothing() -> None:
@@ -78,7 +90,7 @@ def test_who_comes_back_is_told_what_it_missed() -> None:
     recovery.asking()
     assert recovery.entered(answer(8, 4, 6)) == heard(4, 6)
     assert recovery.position == ("e", 8)
-    assert recovery.token == "token8"
+    assert recovery.token.secret == "token8"
     assert recovery.take(NEWS, body(8)) == []
     assert recovery.take(NEWS, body(9)) == heard(9)
 
@@ -166,9 +178,21 @@ def test_a_server_that_numbers_nothing() -> None:
     recovery = Recovery()
     for _ in range(2):
         assert recovery.asking() == {}
-        assert recovery.take(NEWS, {"n": 1}) == []
-        assert recovery.entered({"users": []}) == [Heard(NEWS, {"n": 1})]
+        assert recovery.take(NEWS, {"n": 1}) == [Heard(NEWS, {"n": 1})]
+        assert recovery.entered({"users": []}) == []
         assert recovery.take(NEWS, {"n": 2}) == [Heard(NEWS, {"n": 2})]
+
+
+def test_what_has_no_place_is_told_before_an_answer_that_may_know_better() -> None:
+    recovery = live(3)
+    recovery.asking()
+    assert recovery.take(NEWS, body(4)) == []
+    assert recovery.take("onNote", {"user": "ann"}) == [Heard("onNote", {"user": "ann"})]
+    assert recovery.entered(answer(4, 4)) == heard(4)
+    recovery.asking()
+    recovery.entered(answer(9, 5, following=5))
+    assert recovery.take("onNote", {"user": "bob"}) == []
+    assert recovery.page(page(6)) == [*heard(6), Heard("onNote", {"user": "bob"})]
 
 
 def test_a_push_of_another_epoch() -> None:

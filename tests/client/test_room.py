@@ -8,10 +8,10 @@ import pytest
 from tests.client.fake_room import CUT, ENTER, HISTORY, LATE, LOST, MOVE, NEWS, SAY, FakeRooms
 from tests.client.fake_server import FakeServer
 from tests.support.timing import MS, eventually
-from zchat.client import Backoff, Client, Disconnected, Hole, Room, State
+from zchat.client import Backoff, Client, Disconnected, Hole, Room, State, StreamPosition
 from zchat.client.recovery import HISTORY_LOST
 from zchat.errors import ProtocolError, RequestError, TimedOut, Unavailable
-from zchat.frontend import hub
+from zchat.frontend import holes
 
 BUSY = {"code": 503, "error": "busy", "retry": True}
 TAKEN = {"code": 500, "error": True}
@@ -34,6 +34,7 @@ class Ann:
             body={"name": "ann", "room": "pier"},
             history=HISTORY,
             prefix="ann",
+            secret="secret",
             backoff=Backoff(base=1 * MS, cap=1 * MS),
             **options,
         )
@@ -58,7 +59,7 @@ PEOPLE = ["ann"]
 async def test_entered_with_the_connection(rooms: FakeRooms) -> None:
     ann = Ann(rooms)
     async with ann.client:
-        assert rooms.asked == [(ENTER, {"name": "ann", "room": "pier"})]
+        assert rooms.asked == [(ENTER, {"name": "ann", "room": "pier", "resume": "secret.1"})]
         rooms.publish("hello")
         rooms.server.push("onNote", "bob came")
         await ann.until(PEOPLE, "hello", "bob came")
@@ -84,9 +85,20 @@ async def test_back_with_position_and_token(rooms: FakeRooms) -> None:
         ann.client.drop()
         rooms.publish("2", push=False)
         await ann.until(PEOPLE, "1", PEOPLE, "2")
-        back = {"since": {"epoch": "e", "offset": 1}, "resume": "token 1"}
+        back = {"since": {"epoch": "e", "offset": 1}, "resume": "secret.2"}
         assert rooms.asked_for(ENTER)[1] == {"name": "ann", "room": "pier", **back}
         assert rooms.asked_for(HISTORY) == []
+
+
+async def test_begins_where_an_earlier_program_was(rooms: FakeRooms) -> None:
+    rooms.here = "pier"
+    for said in ("known", "missed"):
+        rooms.publish(said, push=False)
+    ann = Ann(rooms, since=StreamPosition("e", 1))
+    async with ann.client:
+        assert rooms.asked[0][1]["since"] == {"epoch": "e", "offset": 1}
+        await ann.until(PEOPLE, "missed")
+        assert ann.room.recovery.position == StreamPosition("e", 2)
 
 
 async def test_much_was_missed(rooms: FakeRooms) -> None:
@@ -155,7 +167,7 @@ async def test_holes_are_told(rooms: FakeRooms) -> None:
         rooms.epoch = "f"
         ann.client.drop()
         await ann.until(PEOPLE, "1", Hole("e", 1, 4), PEOPLE, Hole("f", 0, 2))
-    assert hub.HISTORY_LOST == HISTORY_LOST
+    assert holes.HISTORY_LOST == HISTORY_LOST
 
 
 @pytest.mark.parametrize("fault", [LOST, LATE, CUT, BUSY, {"code": 429}, {"code": 504}], ids=repr)
@@ -252,19 +264,19 @@ async def test_to_another_room_and_back(rooms: FakeRooms) -> None:
     async with ann.client:
         await ann.say("1")
         assert (await ann.room.move(MOVE, {"room": "quay"}))["people"] == PEOPLE
-        assert rooms.asked_for(MOVE) == [{"room": "quay"}]
+        assert rooms.asked_for(MOVE) == [{"room": "quay", "resume": "secret.2"}]
         await ann.say("other")
         ann.client.drop()
         await eventually(lambda: len(rooms.asked_for(ENTER)) == 2)
         since = {"epoch": "e", "offset": 1}
-        token = {"resume": "token 3"}
+        token = {"resume": "secret.3"}
         assert rooms.asked_for(ENTER)[1] == {"name": "ann", "room": "quay", "since": since, **token}
         for said in "234":
             rooms.here = "pier"
             rooms.publish(said, push=False)
         await eventually(lambda: ann.client.state is State.ONLINE)
         await ann.room.move(MOVE, {"room": "pier"})
-        assert rooms.asked_for(MOVE)[1] == {"room": "pier", "since": since}
+        assert rooms.asked_for(MOVE)[1] == {"room": "pier", "since": since, "resume": "secret.4"}
         await ann.until(PEOPLE, "1", PEOPLE, "other", PEOPLE, PEOPLE, "2", "3", "4")
         assert (await ann.say("5"))["offset"] == 5
 

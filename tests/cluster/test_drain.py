@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zmq
 
-from tests.support.timing import eventually
+from tests.support.timing import PATIENCE, eventually
 from zchat.cluster.drain import Drain
 
 Sockets = tuple["zmq.Socket[bytes]", "zmq.Socket[bytes]"]
@@ -98,6 +98,20 @@ async def test_a_send_that_eats_the_signal(sockets: Sockets) -> None:
     await eventually(lambda: len(got) >= 5000)
     for drain in drains:
         drain.close()
+
+
+async def test_reading_before_the_loop_has_its_turn(sockets: Sockets) -> None:
+    ours, other = sockets
+    got: list[bytes] = []
+    drain = Drain(ours, reader(ours, got))
+    drain.read()
+    assert got == []
+    other.send(b"1")
+    assert ours.poll(int(PATIENCE * 1000))
+    drain.read()
+    assert got == [b"1"]
+    drain.close()
+    drain.read()
 
 
 async def test_a_fault_does_not_end_the_reading(sockets: Sockets) -> None:

@@ -26,3 +26,10 @@ def test_counts_all_and_logs_some(caplog: pytest.LogCaptureFixture) -> None:
     clock.now += 10.0
     refusals.refuse("unreadable", "chat-2")
     assert "refused 2001 envelope(s), last: unreadable from 'chat-2'" in caplog.messages[1]
+
+
+def test_what_was_to_be_expected_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals("ROUTER of chat-1", Clock())
+    refusals.count("last words", 2)
+    assert (refusals.total, refusals.counts) == (2, {"last words": 2})
+    assert caplog.messages == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.cluster.harness import Bare, Clock, Cluster, Frontend, Wall, in_one_turn, life, up
 from tests.support.leaks import open_files
 from tests.support.logs import ExpectedLogs
-from tests.support.timing import MS, eventually
+from tests.support.timing import MS, PATIENCE, eventually
 from zchat.cluster.envelope import (
     IDEMPOTENT,
     NOTIFY,
@@ -481,6 +481,27 @@ async def test_another_address_for_a_known_peer(cluster: Cluster) -> None:
     assert frontend.client.connect("chat-1", other.address) is not old
     await up(frontend)
     assert len(other.ups) == 1
+
+
+async def test_a_link_made_anew_while_we_were_busy_begins_with_hello(cluster: Cluster) -> None:
+    """A loop that stands still learns of neither the loss nor the new link before it writes."""
+    worker, frontend = await cluster.pair()
+    worker.kill()
+    router = Bare(cluster, zmq.ROUTER)
+    made = router.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    router.socket.bind(worker.address)
+    limit = int(PATIENCE * 1000)
+    assert made.poll(limit)
+    assert frontend.client.peers["chat-1"].dealer._socket.poll(limit, zmq.POLLOUT)
+    assert state_of(frontend) is UP
+    number = frontend.request(kind=IDEMPOTENT)
+    (hello,) = await router.envelopes()
+    assert isinstance(hello, Hello)
+    assert frontend.losses == ["chat-1"]
+    router.say(welcome(), to=frontend.client._local.routing_id)
+    (request,) = await router.envelopes()
+    assert isinstance(request, Request)
+    assert request.id == number
 
 
 async def test_a_stranger_says_hello_again(cluster: Cluster) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.cluster.harness import LOCAL, Bare, Clock, Cluster, Wall, Worker, in_one_turn, up
 from tests.support.logs import ExpectedLogs
-from tests.support.timing import MS, eventually
+from tests.support.timing import MS, PATIENCE, eventually
 from zchat.cluster.envelope import (
     PROTOCOL,
     Call,
@@ -318,6 +319,24 @@ async def test_a_peer_that_was_killed_is_noticed_by_its_link(cluster: Cluster) -
     assert clock() - started < 3.0
     assert worker.server.unreachable == 1
     assert worker.server.peers == {}
+
+
+async def test_the_last_words_of_a_life_are_no_strangers(cluster: Cluster) -> None:
+    """A write meets the end of a link before all was read: they are refused without a line."""
+    worker = cluster.worker()
+    dealer = await bare_dealer(cluster, worker)
+    dealer.say(request(), Cast("m", b""))
+    dealer.socket.close(linger=int(PATIENCE * 1000))
+    deadline = time.monotonic() + PATIENCE
+    while not worker.losses:  # the loop stands still, so that nothing is read meanwhile
+        assert time.monotonic() < deadline
+        worker.server.cast(worker.ups[0], "still there?", [])
+        worker.server._flush()
+    await eventually(lambda: worker.server.refusals.counts == {"last words": 2})
+    assert (len(worker.losses), worker.requests) == (1, [])
+    again = await bare_dealer(cluster, worker)
+    again.say(request())
+    await eventually(lambda: worker.requests)
 
 
 async def test_a_silent_peer_is_lost(cluster: Cluster) -> None:

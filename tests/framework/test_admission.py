@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
-from tests.framework.owner import GRACE, Owner, ref
+from tests.framework.owner import GRACE, Owner, claim, publish, ref
 from tests.support.timing import MS, eventually
 from zchat.errors import TimedOut, Unavailable
 from zchat.framework.joins import Joined
@@ -146,6 +147,47 @@ async def test_a_token_takes_the_place_of_a_live_session_in_silence(owner: Owner
     assert owner.told == [("alice", True)]
     assert owner.host.channels["room"].presence.sessions("alice") == {ref(7, "c2")}
     assert owner.host.counts["resumed"] == 1
+
+
+async def test_a_request_that_is_done_twice_lets_its_session_in_once(owner: Owner) -> None:
+    """Whichever answer its client gets is right."""
+
+    def join(request: int) -> Awaitable[Joined]:
+        return owner.host.join("room", "alice", ref(1), True, None, "", request)
+
+    first = await join(7)
+    await owner.join("bob", ref(2))
+    await publish(owner)
+    again, later = await join(7), await join(8)
+    assert (again.position, again.members) == (first.position, ["alice"])
+    assert later.members == ["alice", "bob"]
+    orders = [args[4:7] + args[-1:] for _, args in owner.ordered("hub.joined")]
+    assert orders[0] == orders[2] != orders[3]
+    await owner.host.leave("room", "alice", ref(1))
+    assert (await join(8)).members == ["bob", "alice"]
+
+
+async def test_an_attempt_that_was_overtaken_puts_nobody_out(owner: Owner) -> None:
+    owner.silent = True
+    earlier = owner.start("alice", ref(1, "c1"), "mine.1")
+    later = owner.start("alice", ref(2, "c2"), "mine.2")
+    await eventually(lambda: len(owner.tokens) == 2)
+    for token in reversed(owner.tokens):
+        owner.host.on_token(token)
+    assert (await later).resume == "mine"
+    for late in (earlier, owner.start("alice", ref(3, "c1"), "mine.1")):
+        with pytest.raises(AlreadyMember):
+            await late
+    assert owner.ordered("hub.evict") == []
+    assert owner.ordered("hub.joined")[0][1][-2] == "mine.2"
+    assert owner.host.channels["room"].presence.sessions("alice") == {ref(2, "c2")}
+
+
+async def test_a_claim_says_by_which_attempt_its_session_came(owner: Owner) -> None:
+    await owner.announce({"room": [claim("alice", 2, resume="mine.2")]})
+    await owner.announce({"room": [claim("alice", 1, since=9.0, resume="mine.1")]})
+    assert owner.ordered("hub.evict") == [("c1", (1, "room", True))]
+    assert owner.host.channels["room"].presence.sessions("alice") == {ref(2)}
 
 
 @pytest.mark.parametrize("resume", ["", "guess", "token", "token11"])

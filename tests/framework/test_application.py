@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from zchat import Application, Handler, retry
+from zchat import Application, Component, Handler, retry
 from zchat.config.topology import Server, Topology
 from zchat.framework.dispatcher import Dispatcher
+from zchat.framework.plan import Names
 from zchat.framework.router import by_channel
 
 
@@ -23,7 +24,7 @@ class Node:
     def is_alive(self, server_id: str) -> bool:
         return server_id == "chat-2"
 
-    async def call(self, *args: Any) -> str:
+    async def call(self, *args: Any, **how: bool) -> str:
         self.calls.append(args)
         return "result"
 
@@ -90,10 +91,12 @@ def test_servers_listed_and_alive(app: Application) -> None:
         ((), ("gate", "chat"), True),
         ((), ("gate",), False),
         (("test",), ("gate",), False),
+        ("test|production", "gate|chat", True),
+        ("production", "chat", False),
     ],
 )
 def test_configuring_some_servers(
-    app: Application, environments: tuple[str, ...], types: tuple[str, ...], runs: bool
+    app: Application, environments: Names, types: Names, runs: bool
 ) -> None:
     seen: list[Application] = []
     app.configure(seen.append, environments=environments, types=types)
@@ -101,11 +104,27 @@ def test_configuring_some_servers(
     assert seen == ([at_work] if runs else [])
 
 
+def test_configure_is_a_decorator_with_and_without_arguments(app: Application) -> None:
+    seen: list[str] = []
+
+    @app.configure
+    def everywhere(here: Application) -> None:
+        seen.append("everywhere")
+
+    @app.configure(environments="test", types="gate")
+    def gates(here: Application) -> None:
+        seen.append("gates")
+
+    app.at(work("gate-1"))
+    app.at(work("chat-1"))
+    assert seen == ["everywhere", "gates", "everywhere"]
+
+
 def test_what_is_configured_for_one_server_holds_there_only(app: Application) -> None:
     def configure(here: Application) -> None:
         here.route("chat", lambda *_: "chat-1")
         here.watch("gate", "chat")
-        here.own_channels("chat")
+        here.own_channels("chat", posts="onNews")
         here.presence(joined="onJoin", left="onLeave")
 
     app.watch("gate", "connector")
@@ -115,6 +134,7 @@ def test_what_is_configured_for_one_server_holds_there_only(app: Application) ->
     assert list(chat.watched("gate")) == list(app.watched("gate")) == ["connector"]
     assert gate.routers.pick("chat", Session(), "chat.x.y", b"") == "chat-1"
     assert (gate.channel_types, chat.channel_types) == (frozenset({"chat"}), None)
+    assert (gate.posts, chat.posts) == ("onNews", "")
     assert (gate.presence_pushes.joined, chat.presence_pushes.joined) == ("onJoin", "")
 
 
@@ -183,3 +203,48 @@ def test_retry_is_for_functions_with_any_name() -> None:
     async def anything() -> None: ...
 
     assert retry(anything) is anything
+
+
+# What holds for one server
+
+
+def test_what_is_said_for_one_server_holds_there_only(app: Application) -> None:
+    async def audit(call: Any, msg: Any, session: Any) -> Any: ...
+
+    @app.configure
+    def configure(here: Application) -> None:
+        if here.server.type == "gate":
+            here.set("motd", "welcome")
+            here.filter(audit)
+            here.before_start(print)
+            here.on_error(lambda error, msg, session: None)
+
+    app.set("motd", "hello")
+    gate, chat = app.at(work("gate-1")), app.at(work("chat-1"))
+    assert (gate.get("motd"), chat.get("motd"), app.get("motd")) == ("welcome", "hello", "hello")
+    assert (gate.hooks("before_start", "gate"), chat.hooks("before_start", "gate")) == ([print], [])
+    assert len(gate.error_handlers("gate")) == 1
+    assert app.error_handlers("gate") == chat.error_handlers("gate") == []
+
+
+def test_each_server_has_components_of_its_own(app: Application) -> None:
+    class Clock(Component):
+        pass
+
+    app.add(Clock, types="chat")
+    one, other, gate = app.at(work("chat-1")), app.at(work("chat-2")), app.at(work("gate-1"))
+    assert one.component(Clock).app is one
+    assert other.component(Clock) is not one.component(Clock)
+    with pytest.raises(LookupError, match="no component Clock on this server; there are: none"):
+        gate.component(Clock)
+    assert list(app.configured(work("chat-1")).components) == []
+
+
+def test_hooks_of_a_server_type_stand_in_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "servers" / "chat" / "lifecycle.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("def on_server_added(app, server): ...\nasync def before_stop(app): ...\n")
+    app = Application(str(tmp_path / "app.py"))
+    chat, gate = app.at(work("chat-1")), app.at(work("gate-1"))
+    assert len(chat.hooks("on_server_added", "chat")) == len(chat.hooks("before_stop", "chat")) == 1
+    assert gate.hooks("before_stop", "gate") == app.hooks("before_stop", "chat") == []

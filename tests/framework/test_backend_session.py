@@ -8,22 +8,33 @@ from typing import Any
 import pytest
 
 from zchat.errors import RequestError
-from zchat.framework.backend_session import BackendSession
+from zchat.framework.backend_session import BackendSession, StaleSession
 from zchat.frontend.session import Snapshot
 from zchat.rooms.presence import SessionRef
 
+REF = SessionRef("c1", "life", 7)
+
 
 class Frontend:
-    """Takes calls, and refuses them when told to."""
+    """Takes calls, and refuses them when told to; has newer settings when told to."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
         self.refuses = False
+        self.version = 3
+        self.newest: dict[str, Any] | None = None
 
-    async def call(self, server: str, method: str, args: Sequence[Any], /) -> None:
+    async def call(self, server: str, method: str, args: Sequence[Any], /) -> Any:
         if self.refuses:
             raise RequestError("gone")
         self.calls.append((server, method, tuple(args)))
+        if method != "session.push":
+            return None
+        if self.newest is not None:
+            newest, self.newest = self.newest, None
+            return [False, self.version, newest]
+        self.version += 1
+        return [True, self.version, {key: value for key, (_, value) in args[1].items()}]
 
 
 @pytest.fixture
@@ -33,7 +44,8 @@ def frontend() -> Frontend:
 
 @pytest.fixture
 def session(frontend: Frontend) -> BackendSession:
-    snapshot = Snapshot("c1", "life", 7, "alice", {"rid": "lobby", "n": 1}, "1.2.3.4", "example")
+    settings = {"rid": "lobby", "n": 1}
+    snapshot = Snapshot("c1", "life", 7, "alice", settings, "1.2.3.4", "example", 3)
     return BackendSession(snapshot, frontend.call)
 
 
@@ -54,9 +66,46 @@ async def test_settings_are_the_copys_until_pushed(
     await session.push("rid", "unknown")
     await session.push()
     assert frontend.calls == [
-        ("c1", "session.push", (7, {"rid": "garden", "unknown": None})),
-        ("c1", "session.push", (7, {"rid": "garden", "n": 1, "new": [1]})),
+        ("c1", "session.push", (REF, {"rid": (3, "garden"), "unknown": (3, None)})),
+        ("c1", "session.push", (REF, {"new": (3, [1])})),
     ]
+
+
+async def test_what_was_pushed_is_not_stale_when_pushed_again(
+    session: BackendSession, frontend: Frontend
+) -> None:
+    session.set("n", 2)
+    await session.push()
+    session.set("n", 3)
+    await session.push("n")
+    assert frontend.calls[-1] == ("c1", "session.push", (REF, {"n": (4, 3)}))
+
+
+async def test_what_is_not_pushed_stays_as_old_as_it_is(
+    session: BackendSession, frontend: Frontend
+) -> None:
+    session.set("rid", "garden")
+    session.set("n", 2)
+    await session.push("n")
+    assert session.get("rid") == "garden"
+    await session.push()
+    assert frontend.calls[-1] == ("c1", "session.push", (REF, {"rid": (3, "garden")}))
+
+
+async def test_a_stale_push_brings_the_newer_settings(
+    session: BackendSession, frontend: Frontend
+) -> None:
+    session.set("n", 2)
+    session.set("mine", True)
+    frontend.newest, frontend.version = {"n": 7, "rid": "hall"}, 9
+    with pytest.raises(StaleSession, match="newer settings than those pushed: n") as caught:
+        await session.push("n")
+    assert caught.value.settings == {"n": 7}
+    assert caught.value.body() == {"code": 409, "error": caught.value.message}
+    assert [session.get(key) for key in ("n", "rid", "mine")] == [7, "hall", True]
+    session.set("n", 8)
+    await session.push("n")
+    assert frontend.calls[-1] == ("c1", "session.push", (REF, {"n": (9, 8)}))
 
 
 def test_copies_do_not_share_their_settings(frontend: Frontend) -> None:
@@ -73,9 +122,9 @@ async def test_binding_and_unbinding(session: BackendSession, frontend: Frontend
     assert session.uid == "bob"
     await session.kick("bye")
     assert frontend.calls == [
-        ("c1", "session.unbind", (7, "alice")),
-        ("c1", "session.bind", (7, "bob")),
-        ("c1", "session.kick", (7, "bye")),
+        ("c1", "session.unbind", (REF, "alice")),
+        ("c1", "session.bind", (REF, "bob")),
+        ("c1", "session.kick", (REF, "bye")),
     ]
 
 

@@ -15,6 +15,7 @@ from zchat.framework.channels import Channels
 from zchat.framework.context import Origin, current
 from zchat.framework.joins import Joined
 from zchat.framework.owned_channels import Moved
+from zchat.protocol.schema import compile_routes, parse
 from zchat.rooms.presence import AlreadyMember, SessionRef
 from zchat.rooms.ring import Ring
 from zchat.rooms.stream import MAX_BODY_BYTES, StreamPosition
@@ -303,3 +304,15 @@ async def test_what_cannot_be_sent_is_the_callers_error(
         await bench.room.publish(route, body)
     assert not issubclass(error, RequestError)
     assert (bench.host.calls, bench.remote.calls) == ([], [])
+
+
+async def test_bodies_must_fit_the_schema_of_their_route() -> None:
+    remote, ring = Remote(), Ring(1, ["chat-2"])
+    schemas = compile_routes(parse({"onChat": {"required string msg": 1}}).messages)
+    channels = Channels("gate-1", None, lambda: ring, remote.call, 5, schemas)
+    for wrong in ({}, {"msg": 5}):
+        with pytest.raises(ValueError, match="a push on onChat: msg: "):
+            await channels.get("room").publish("onChat", wrong)
+    assert remote.calls == []
+    channels.check("onChat", {"msg": "hi", "more": 1})
+    channels.check("onNews", {"msg": 5})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -20,7 +20,16 @@ from tests.support.timing import MS
 from zchat.errors import BadRequest, ConfigError, RequestError
 from zchat.framework.backend_session import BackendSession
 from zchat.framework.context import Origin, current
-from zchat.framework.dispatcher import INTERNAL_ERROR, MAX_ANSWER, Dispatcher, retry
+from zchat.framework.dispatcher import (
+    INTERNAL_ERROR,
+    MAX_ANSWER,
+    Dispatcher,
+    ErrorHandler,
+    Surroundings,
+    is_retried,
+    retry,
+)
+from zchat.framework.filters import Call, Filter, serial
 from zchat.framework.loader import Found
 from zchat.frontend.session import Snapshot
 from zchat.route import Route
@@ -321,7 +330,8 @@ def test_retry_marks_a_handler() -> None:
     @retry
     async def send() -> None: ...
 
-    assert send.zchat_retry is True
+    assert is_retried(send)
+    assert not is_retried(raises)
 
 
 def test_the_constant_answer() -> None:
@@ -340,3 +350,99 @@ class Wrong:
 def test_handlers_that_no_message_fits_stop_the_start(method: str) -> None:
     with pytest.raises(ConfigError, match=rf"x_handler\.py:7: x\.xHandler\.{method}: "):
         dispatcher_of(Wrong, method)
+
+
+# Filters and error handlers
+
+
+def around_of(*filters: Filter, on_error: Sequence[ErrorHandler] = ()) -> Surroundings:
+    return Surroundings(app="app", filters=lambda found: filters, on_error=on_error)
+
+
+class GoHandler:
+    async def go(self, msg: Any, session: BackendSession) -> Any:
+        if "error" in msg:
+            raise KeyError(msg["error"])
+        if "code" in msg:
+            raise RequestError("no", code=msg["code"])
+        return msg
+
+
+def surrounded(*filters: Filter, on_error: Sequence[ErrorHandler] = ()) -> Dispatcher:
+    found = Found(Route("x", "xHandler", "go"), GoHandler, "go", Path("x_handler.py"), 7)
+    instance = GoHandler()
+    return Dispatcher([found], lambda _: instance, around_of(*filters, on_error=on_error))
+
+
+async def test_filters_stand_around_the_handler() -> None:
+    @Filter
+    async def add(call: Call, msg: Any, session: BackendSession) -> Any:
+        return {**await call(msg, session), "route": call.route, "app": call.app}
+
+    @Filter
+    async def refuse(call: Call, msg: Any, session: BackendSession) -> Any:
+        raise RequestError("closed", code=403)
+
+    answer = await ask(surrounded(add), "go", b'{"a":1}')
+    assert answer == {"a": 1, "route": "x.xHandler.go", "app": "app"}
+    assert (await ask(surrounded(refuse, add), "go"))["code"] == 403
+
+
+def test_only_serial_routes_have_turns() -> None:
+    ref = session().ref
+    assert surrounded(serial).turn("x.xHandler.go", ref) is not None
+    assert surrounded().turn("x.xHandler.go", ref) is None
+    assert surrounded(serial).turn("x.xHandler.gone", ref) is None
+
+
+async def test_error_handlers_choose_the_answer_in_turn() -> None:
+    asked: list[tuple[str, Any, str]] = []
+
+    def first(error: Exception, msg: Any, session: BackendSession) -> Any:
+        asked.append((type(error).__name__, msg, session.uid))
+        return None
+
+    def second(error: Exception, msg: Any, session: BackendSession) -> Any:
+        return {"code": 404, "error": f"no {error.args[0]}"} if type(error) is KeyError else None
+
+    dispatcher = surrounded(on_error=[first, second])
+    assert await ask(dispatcher, "go", b'{"error":"x"}') == {"code": 404, "error": "no x"}
+    assert (await ask(dispatcher, "go", b'{"code":7}'))["code"] == 7
+    assert asked == [("KeyError", {"error": "x"}, "alice"), ("RequestError", {"code": 7}, "alice")]
+    assert dispatcher.counters == {"answered_404": 1, "answered_7": 1}
+
+
+async def test_error_handlers_hear_of_bodies_that_fit_nothing() -> None:
+    def handle(error: Exception, msg: Any, session: BackendSession) -> Any:
+        return {"code": 422, "msg": msg}
+
+    found = Found(Route("x", "xHandler", "struct"), XHandler, "struct", Path("x_handler.py"), 7)
+    dispatcher = Dispatcher([found], lambda _: XHandler(), around_of(on_error=[handle]))
+    assert await ask(dispatcher, "struct", b"{}") == {"code": 422, "msg": None}
+
+
+def broken(error: Exception, msg: Any, session: BackendSession) -> Any:
+    raise ValueError("in the error handler")
+
+
+def unsendable(error: Exception, msg: Any, session: BackendSession) -> Any:
+    return object()
+
+
+@pytest.mark.parametrize("handle", [broken, unsendable])
+async def test_error_handlers_that_fail_are_told_to_the_log(
+    handle: ErrorHandler, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs("zchat.app", "x.xHandler.go failed")
+    dispatcher = surrounded(on_error=[handle])
+    assert await ask(dispatcher, "go", b'{"error":"x"}') == INTERNAL
+    assert "KeyError: 'x'" in caplog.text, "the error that it was asked about too"
+    assert dispatcher.counters == {"answered_500": 1}
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), BaseException("odd")])
+async def test_what_would_end_the_server_is_an_internal_error(
+    error: BaseException, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.app", "x.xHandler.go failed")
+    assert await ask(handler_of(lambda: raises(error)), "go") == INTERNAL

@@ -16,14 +16,15 @@ from tests.support.cluster import FAST, UNLIMITED, Cluster
 from tests.support.person import Person
 from tests.support.timing import MS, eventually
 from zchat.config.settings import Settings
-from zchat.errors import RequestError
 from zchat.framework.frontend_part import FrontendPart
+from zchat.framework.logins import LOGIN
 from zchat.framework.running import Running
 from zchat.frontend.disconnect import (
     HANDSHAKE_TIMEOUT,
     KICKED,
     MESSAGE_TOO_BIG,
     RESUMED,
+    SIGNED_IN_ELSEWHERE,
     SLOW_READER,
     TOO_MANY_BYTES,
     TOO_MANY_MESSAGES,
@@ -79,62 +80,37 @@ async def order(cluster: Cluster, method: str, *args: Any) -> Any:
 # Orders of backends
 
 
-async def test_a_backend_changes_the_settings_of_a_session(cluster: Cluster) -> None:
-    await cluster.enter("alice", "lobby", connector=0)
-    session = await only_session(cluster)
-    await order(cluster, "session.push", session.id, {"colour": "red", "rid": None})
-    assert session.settings == {"colour": "red"}
-
-
-async def test_a_backend_binds_and_unbinds(cluster: Cluster) -> None:
-    await cluster.connect("alice", connector=0)
-    session = await only_session(cluster)
-    await order(cluster, "session.bind", session.id, "alice")
-    assert connector(cluster).sessions.of_uid("alice") == [session]
-    with pytest.raises(RequestError, match="already bound to alice"):
-        await order(cluster, "session.bind", session.id, "bob")
-    with pytest.raises(RequestError, match="not bound to bob"):
-        await order(cluster, "session.unbind", session.id, "bob")
-    await order(cluster, "session.unbind", session.id, "alice")
-    assert session.uid == ""
-
-
 async def test_a_backend_kicks_and_the_client_is_told_why(cluster: Cluster) -> None:
     with at_door(cluster) as door:
         peer = await door.working()
         session = await only_session(cluster)
-        await order(cluster, "session.kick", session.id, "too loud")
+        await order(cluster, "session.kick", session.ref, "too loud")
         assert b"too loud" in (await peer.package()).body
         assert await peer.goodbye() == (KICKED.code, "too loud")
     await eventually(lambda: len(connector(cluster).sessions) == 0)
 
 
 @pytest.mark.parametrize(
-    ("resumed", "code", "reason"),
+    ("channel", "resumed", "code", "reason"),
     [
-        (True, RESUMED.code, "resumed on another connection"),
-        (False, KICKED.code, "somebody else has your name in lobby"),
+        ("lobby", True, RESUMED.code, "resumed on another connection"),
+        ("lobby", False, KICKED.code, "somebody else has your name in lobby"),
+        (f"{LOGIN}alice", True, SIGNED_IN_ELSEWHERE.code, "signed in on another connection"),
+        (f"{LOGIN}alice", False, SIGNED_IN_ELSEWHERE.code, "signed in on another connection"),
     ],
 )
 async def test_who_is_put_out_of_its_place_is_told_why(
-    cluster: Cluster, resumed: bool, code: int, reason: str
+    cluster: Cluster, channel: str, resumed: bool, code: int, reason: str
 ) -> None:
     with at_door(cluster) as door:
         peer = await door.working()
         session = await only_session(cluster)
         worker = cluster.running["chat-server-1"].node
-        assert worker.cast(CONNECTOR, "hub.evict", (session.id, "lobby", resumed))
+        assert worker.cast(CONNECTOR, "hub.evict", (session.id, channel, resumed))
         assert reason.encode() in (await peer.package()).body
         assert await peer.goodbye() == (code, reason)
-        assert worker.cast(CONNECTOR, "hub.evict", (session.id, "lobby", resumed))  # late
+        assert worker.cast(CONNECTOR, "hub.evict", (session.id, channel, resumed))  # late
     await eventually(lambda: len(connector(cluster).sessions) == 0)
-
-
-@pytest.mark.parametrize("method", ["push", "bind", "unbind", "kick"])
-async def test_orders_for_a_session_that_is_gone_are_errors(cluster: Cluster, method: str) -> None:
-    argument: object = {} if method == "push" else "alice"
-    with pytest.raises(RequestError, match="session 4711 is gone"):
-        await order(cluster, f"session.{method}", 4711, argument)
 
 
 async def test_a_session_that_closes_while_it_joins_leaves_nothing(cluster: Cluster) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from zchat.errors import Unavailable
-from zchat.framework.joins import Joined, Joins
+from zchat.framework import joins as module
+from zchat.framework.joins import Join, Joined, Joins
 from zchat.rooms.broker import Stream
 from zchat.rooms.channel import Channel
 from zchat.rooms.presence import Presence, SessionRef
+from zchat.rooms.resume import Token
 from zchat.rooms.stream import StreamPosition
 
 
@@ -26,7 +30,7 @@ async def joins() -> Joins:
 
 
 async def test_each_has_a_token_of_this_life(joins: Joins) -> None:
-    one, two = (joins.begin(channel(), "alice", ref(), True, "t") for _ in range(2))
+    one, two = (joins.begin(channel(), "alice", ref(), True, Token("t")) for _ in range(2))
     assert one.token != two.token
     assert one.token.startswith(b"life1/")
     assert joins.get(one.token) is one
@@ -34,7 +38,7 @@ async def test_each_has_a_token_of_this_life(joins: Joins) -> None:
 
 
 async def test_ended_ones_are_forgotten(joins: Joins) -> None:
-    one, two = (joins.begin(channel(), "alice", ref(n), True, "t") for n in (1, 2))
+    one, two = (joins.begin(channel(), "alice", ref(n), True, Token("t")) for n in (1, 2))
     joins.end(one)
     assert (joins.get(one.token), len(joins)) == (None, 1)
     assert joins.wait_in("room")
@@ -44,17 +48,17 @@ async def test_ended_ones_are_forgotten(joins: Joins) -> None:
 
 async def test_those_of_one_session_in_one_channel_share_their_fate(joins: Joins) -> None:
     room = channel()
-    one = joins.begin(room, "alice", ref(1), True, "t")
-    joins.begin(room, "alice", ref(2), True, "t")
-    joins.begin(channel("other"), "alice", ref(1), True, "t")
+    one = joins.begin(room, "alice", ref(1), True, Token("t"))
+    joins.begin(room, "alice", ref(2), True, Token("t"))
+    joins.begin(channel("other"), "alice", ref(1), True, Token("t"))
     assert not joins.shared(one)
-    again = joins.begin(room, "alice", ref(1), False, "t")
+    again = joins.begin(room, "alice", ref(1), False, Token("t"))
     assert joins.shared(one)
     assert joins.shared(again)
 
 
 async def test_failing_some(joins: Joins) -> None:
-    one, two, done = (joins.begin(channel(), "alice", ref(n), True, "t") for n in (1, 2, 1))
+    one, two, done = (joins.begin(channel(), "alice", ref(n), True, Token("t")) for n in (1, 2, 1))
     done.admitted.set_result(Joined(StreamPosition("e", 0), []))
     joins.fail(lambda join: join.ref == ref(1), Unavailable("gone"))
     assert isinstance(one.admitted.exception(), Unavailable)
@@ -64,9 +68,32 @@ async def test_failing_some(joins: Joins) -> None:
 
 async def test_a_failure_that_nobody_heard_is_no_news_for_the_log(joins: Joins) -> None:
     """The loop complains of exceptions never retrieved, which fails this test."""
-    join = joins.begin(channel(), "alice", ref(), True, "t")
+    join = joins.begin(channel(), "alice", ref(), True, Token("t"))
     joins.fail(lambda _: True, Unavailable("gone"))
     joins.end(join)
-    cancelled = joins.begin(channel(), "alice", ref(), True, "t")
+    cancelled = joins.begin(channel(), "alice", ref(), True, Token("t"))
     cancelled.admitted.cancel()
     joins.end(cancelled)
+
+
+async def test_where_a_request_let_a_session_in_is_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PLACES", 2)
+    joins, room, token = Joins("me"), channel(), Token("t")
+    places = [StreamPosition("e", offset) for offset in range(4)]
+
+    def join(session: int, request: int, room: Channel = room) -> Join:
+        return Join(b"", room, "alice", ref(session), True, token, request, asyncio.Future())
+
+    for session, place in enumerate(places[:2]):
+        joins.came_in(join(session, 7), place, 100 + session)
+    assert joins.place_before(join(1, 7)) == (places[1], 101)
+    assert joins.place_before(join(1, 8)) is None
+    assert joins.place_before(join(1, 7, channel())) is None, "in a former life of the room"
+    joins.came_in(join(0, 9), places[2], 102)
+    joins.came_in(join(2, 0), places[3], 103)  # for no request
+    assert joins.place_before(join(2, 0)) is None
+    joins.came_in(join(3, 7), places[3], 103)
+    assert joins.place_before(join(1, 7)) is None
+    assert joins.place_before(join(0, 9)) == (places[2], 102)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from zchat.errors import ConfigError
-from zchat.framework.loader import Found, load
+from zchat.framework.loader import Found, load, load_hooks
 
 _packages = itertools.count()
 
@@ -172,3 +172,37 @@ def test_a_syntax_error_and_an_exit_are_let_through(
     write(tmp_path, "chat/handler/x_handler.py", text)
     with pytest.raises((SyntaxError, SystemExit)):
         load(tmp_path, package, "handler")
+
+
+LIFECYCLE = """
+import asyncio
+from pathlib import Path
+from textwrap import dedent
+
+class Helper: ...
+
+def _private(app): ...
+
+async def after_start(app): ...
+
+def before_start(app): ...
+"""
+MOMENTS = ["before_start", "after_start"]
+
+
+def test_hooks_are_the_functions_of_lifecycle(tmp_path: Path, package: str) -> None:
+    write(tmp_path, "chat/lifecycle.py", LIFECYCLE)
+    found = load_hooks(tmp_path, package, "chat", MOMENTS)
+    assert [(name, hook.__name__) for name, hook in found] == [
+        ("after_start", "after_start"),
+        ("before_start", "before_start"),
+    ]
+    assert load_hooks(tmp_path, package, "gate", MOMENTS) == []
+
+
+def test_a_hook_with_an_unknown_name_stops_the_start(tmp_path: Path, package: str) -> None:
+    path = write(tmp_path, "chat/lifecycle.py", "\ndef beforeStartup(app): ...\n")
+    with pytest.raises(ConfigError) as caught:
+        load_hooks(tmp_path, package, "chat", MOMENTS)
+    said = f"{path}:2: beforeStartup: expected one of before_start, after_start"
+    assert str(caught.value) == said

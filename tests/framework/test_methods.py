@@ -107,6 +107,19 @@ async def test_what_the_method_raises_comes_through(methods: Methods) -> None:
         await methods.invoke("failing", encode(()))
 
 
+async def test_a_wrapped_methods_arguments_are_those_of_the_method(methods: Methods) -> None:
+    async def method(name: str, times: int = 2) -> str:
+        return name * times
+
+    async def wrapped(*args: Any) -> Any:
+        return [await method(*args)]
+
+    methods.add("wrapped", wrapped, like=method)
+    assert decode(await methods.invoke("wrapped", encode(("a",)))) == ["aa"]
+    with pytest.raises(BadRequest, match="arguments of wrapped"):
+        await methods.invoke("wrapped", encode((1,)))
+
+
 async def star(*names: str) -> None: ...
 async def keyword(*, name: str) -> None: ...
 async def unknown(name: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821

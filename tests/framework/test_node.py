@@ -192,7 +192,7 @@ async def test_what_is_no_request_error_is_told_to_the_log_only(
     expected_logs("zchat.cluster", f"{method} from .* failed")
     with pytest.raises(RequestError, match="internal error") as error:
         await bench.peers[caller].node.call(callee, method, ())
-    assert (error.value.code, error.value.fields) == (500, {"server": callee})
+    assert (error.value.code, error.value.fields, error.value.server) == (500, {}, callee)
 
 
 @pytest.mark.parametrize(("caller", "callee"), PATHS)
@@ -375,6 +375,15 @@ async def test_closing_ends_what_is_under_way(bench: Bench) -> None:
     await chat.close()
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
+
+
+async def test_a_closed_node_makes_no_link(bench: Bench) -> None:
+    connector = bench.peers["connector-1"].node
+    await connector.close()
+    assert not connector.cast("chat-1", "noted", ())
+    with pytest.raises(Unavailable):
+        await connector.call("chat-1", "echo", (), 5)
+    assert connector.client.peers == {}
 
 
 async def test_arguments_that_cannot_be_packed_are_the_callers_error(bench: Bench) -> None:

@@ -16,7 +16,8 @@ from tests.support.person import Person
 from tests.support.timing import MS, eventually
 from zchat.chat.app import app as chat
 from zchat.cluster.publisher import Publisher
-from zchat.errors import ConfigError
+from zchat.errors import StartError
+from zchat.framework import parts
 from zchat.framework.channel_host import ChannelHost
 from zchat.framework.frontend_part import FrontendPart
 from zchat.frontend.session import Session
@@ -145,11 +146,40 @@ async def test_members_are_told_what_cannot_be_fetched_any_more(tmp_path: Path) 
         assert (counters["history_lost"], counters["items_lost"]) == (1, 15)
 
 
+async def test_a_new_epoch_is_told_once_and_goes_on_after_the_last_offset(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine started anew, and what was written last may be gone; connectors lived on."""
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    bob = await cluster.enter("bob", "lobby", connector=1)
+    told: dict[str, list[Any]] = {"alice": [], "bob": []}
+    for person in (alice, bob):
+        person.client.on("onHistoryLost", told[person.name].append)
+    for said in ("one", "two", "three"):
+        await alice.say(said)
+    await bob.heard(3)
+    await cluster.kill(CHAT)
+    (tmp_path / "boot").write_text("another boot")
+    monkeypatch.setattr(parts, "_BOOT", tmp_path / "boot")
+    await cluster.start(CHAT)
+    await says_until_heard(alice, "four", bob)
+    await says_until_heard(alice, "five", bob)
+    await alice.heard(5)
+    assert alice.texts == bob.texts == ["one", "two", "three", "four", "five"]
+    places = [(push["epoch"], push["offset"]) for push in bob.pushes["onChat"]]
+    old, new = places[0][0], places[-1][0]
+    assert old != new
+    assert places == [*((old, n) for n in (1, 2, 3)), (new, 4), (new, 5)]
+    hole = {"epoch": new, "after": 0, "before": 4}
+    assert told["alice"] == told["bob"] == [hole]
+
+
 async def test_a_taken_port_says_who_asks_and_leaves_nothing_open(cluster: Cluster) -> None:
     running = cluster.running[CHAT]
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(StartError) as caught:
         await cluster.start(CHAT)
-    asked = f"{CHAT}: cannot bind {running.server.router_address}: Address already in use"
+    address = running.server.router_address
+    asked = f"{CHAT}: peers cannot start: cannot bind {address}: Address already in use"
     assert str(caught.value).startswith(asked)
     assert cluster.running[CHAT] is running
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from zchat.errors import RequestError, Unavailable
+from zchat.framework.calls import Calls
 from zchat.framework.remotes import Remotes
 from zchat.framework.router import Routable
 
-Sent = list[tuple[str, str, tuple[Any, ...], float | None]]
+Sent = list[tuple[str, str, tuple[Any, ...], float | None, bool]]
 
 
 class Session:
@@ -32,22 +34,48 @@ def rpc(sent: Sent) -> Remotes:
     def pick(server_type: str, session: Routable, route: str) -> str:
         return f"{server_type} of {session.uid} for {route}"
 
-    async def send(server: str, method: str, args: tuple[Any, ...], timeout: float | None) -> int:
-        sent.append((server, method, args, timeout))
-        return 7
+    async def send(
+        server: str, method: str, args: Any, timeout: Any, /, *, idempotent: bool, patient: bool
+    ) -> str:
+        assert patient is idempotent
+        sent.append((server, method, args, timeout, idempotent))
+        if server == "chat-dead":
+            raise Unavailable(f"{server} is gone")
+        if args == (object,):
+            raise TypeError("no")
+        return f"from {server}"
 
-    return Remotes(pick, send)
+    calls = Calls(send, lambda: "connector-1")
+    return Remotes(pick, calls, lambda server_type: [f"{server_type}-1", f"{server_type}-dead"])
 
 
 async def test_a_session_is_routed(rpc: Remotes, sent: Sent) -> None:
-    assert await rpc.chat.chatRemote.add(Session(), "bob", 2) == 7
     route = "chat.chatRemote.add"
-    assert sent == [(f"chat of alice for {route}", f"remote.{route}", ("bob", 2), None)]
+    picked = f"chat of alice for {route}"
+    assert await rpc.chat.chatRemote.add(Session(), "bob", 2) == f"from {picked}"
+    assert sent == [(picked, f"remote.{route}", ("bob", 2), None, False)]
 
 
 async def test_a_server_is_named(rpc: Remotes, sent: Sent) -> None:
     await rpc.chat.chatRemote.add("chat-server-2", timeout=0.5)
-    assert sent == [("chat-server-2", "remote.chat.chatRemote.add", (), 0.5)]
+    await rpc.chat.chatRemote.add.to("chat-server-2")("x", timeout=0.5, retry=True)
+    assert sent == [
+        ("chat-server-2", "remote.chat.chatRemote.add", (), 0.5, False),
+        ("chat-server-2", "remote.chat.chatRemote.add", ("x",), 0.5, True),
+    ]
+
+
+async def test_all_of_a_type_answer_or_fail_each_for_itself(rpc: Remotes, sent: Sent) -> None:
+    results = await rpc.chat.chatRemote.add.to_all("x", timeout=1, retry=True)
+    assert list(results) == ["chat-1", "chat-dead"]
+    assert results["chat-1"] == "from chat-1"
+    assert isinstance(results["chat-dead"], RequestError)
+    assert [entry[2:] for entry in sent] == [(("x",), 1, True)] * 2
+
+
+async def test_what_is_the_callers_fault_is_raised(rpc: Remotes) -> None:
+    with pytest.raises(TypeError, match="argument 1"):
+        await rpc.chat.chatRemote.add.to_all(object)
 
 
 async def test_names_of_python_and_of_the_wire_are_the_same(rpc: Remotes, sent: Sent) -> None:

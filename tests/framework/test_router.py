@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.support.logs import ExpectedLogs
 from zchat.config.topology import Server
-from zchat.errors import RequestError, Unavailable
-from zchat.framework.router import RoutedMessage, Router, Routers, by_channel, by_session
+from zchat.errors import BadRequest, RequestError, Unavailable
+from zchat.framework.router import (
+    RoutedMessage,
+    Router,
+    Routers,
+    at_random,
+    by_channel,
+    by_session,
+    least_connections,
+)
+from zchat.protocol.schema import compile_routes, parse
 from zchat.rendezvous import choose
 
 CHATS = tuple(Server(f"chat-{n}", "chat", "127.0.0.1", 1, 2) for n in (1, 2, 3))
@@ -45,6 +56,9 @@ class Cluster:
     def servers(self, server_type: str, /) -> tuple[Server, ...]:
         return CHATS if server_type == "chat" else ()
 
+    def least_loaded(self, servers: Sequence[Server], /) -> Server | None:
+        return servers[1]
+
 
 def pick(
     router: Router, session: Session | None = None, raw: bytes = b"", owner: str | None = None
@@ -60,7 +74,30 @@ def test_by_default_a_uid_goes_to_one_server() -> None:
 
 
 def test_sessions_without_a_uid_are_spread() -> None:
-    assert {pick(by_session, Session(id=n)) for n in range(50)} == set(IDS)
+    assert {pick(by_session(), Session(id=n)) for n in range(50)} == set(IDS)
+
+
+def test_by_a_setting_of_the_session() -> None:
+    picked = {pick(by_session("team"), Session("alice", n, team="red")) for n in range(5)}
+    assert picked == {choose("red", IDS)}
+    assert pick(by_session("team"), Session("alice")) == choose("alice", IDS)
+    assert pick(by_session("team"), Session(id=7, team="")) == choose("7", IDS)
+
+
+def test_to_the_least_loaded() -> None:
+    assert pick(least_connections()) == "chat-2"
+
+
+def test_at_random() -> None:
+    router = at_random(Random(1))
+    assert {pick(router) for _ in range(50)} == set(IDS)
+
+
+def test_a_router_for_all_types_without_one() -> None:
+    routers = Routers(Cluster(), {"*": lambda *_: "chat-3"})
+    assert routers.pick("chat", Session(), "chat.x.y", b"") == "chat-3"
+    routers = Routers(Cluster(), {"*": lambda *_: "chat-3", "chat": lambda *_: "chat-1"})
+    assert routers.pick("chat", Session(), "chat.x.y", b"") == "chat-1"
 
 
 def test_by_channel_goes_to_its_owner() -> None:
@@ -118,3 +155,13 @@ def test_types_without_servers() -> None:
         routers.pick("x" * 1000, Session(), "x.y.z", b"")
     assert not isinstance(refused.value, Unavailable)
     assert len(refused.value.message) < 100
+
+
+def test_a_router_reads_bodies_by_their_schema() -> None:
+    routers = Routers(Cluster(), {"chat": lambda session, msg, app, servers: msg.body["to"]})
+    routers.schemas = compile_routes(parse({"chat.h.say": {"optional string to": 1}}).messages)
+    assert routers.pick("chat", Session(), "chat.h.say", b"\x0a\x06chat-2") == "chat-2"
+    assert routers.pick("chat", Session(), "chat.h.other", b'{"to":"chat-3"}') == "chat-3"
+    with pytest.raises(BadRequest, match="expected 6 bytes") as caught:
+        routers.pick("chat", Session(), "chat.h.say", b"\x0a\x06chat")
+    assert caught.value.fields == {"path": "to"}

@@ -13,7 +13,8 @@ from zchat.cluster.subscriber import Subscriber
 from zchat.frontend.connection import Connection
 from zchat.frontend.disconnect import Disconnect
 from zchat.frontend.frames import frame
-from zchat.frontend.hub import HISTORY_LOST, Hub
+from zchat.frontend.holes import HISTORY_LOST
+from zchat.frontend.hub import Hub
 from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Membership, Session, SessionTable
 from zchat.rooms.stream import Item, PresenceChange, Published, StreamPosition, encode_frame
@@ -131,11 +132,17 @@ class Stage:
         *,
         epoch: str = EPOCH,
         channel: str = LOBBY,
-        uids: Sequence[str] | None = (),
+        owner: str = OWNER,
+        uids: Sequence[str] | None = None,
     ) -> bool:
-        """The owner's word, with a list; the hub takes the first list only."""
+        """The owner's word; its list is the roster, and who comes in, unless it is given."""
         position, resume = StreamPosition(epoch, offset), f"resume {session.id}"
-        return self.hub.joined(session, channel, position, version, 1.5, True, resume, uids)
+        if uids is None:
+            membership = (session.memberships or {}).get(channel)
+            known = self.hub.channels[channel].roster.uids if membership else ()
+            uids = [*known, membership.uid if membership else "somebody"]
+        args = (position, version, 1.5, True, resume, uids)
+        return self.hub.joined(session, channel, owner, *args)
 
     def enter(
         self,
@@ -145,7 +152,7 @@ class Stage:
         channel: str = LOBBY,
         *,
         epoch: str = EPOCH,
-        uids: Sequence[str] | None = (),
+        uids: Sequence[str] | None = None,
     ) -> Session:
         """A member that is live at once."""
         session = self.join(uid, channel)

@@ -11,6 +11,7 @@ import pytest
 from tests.frontend.wire import ACK, HANDSHAKE, NOTIFY, Door, door, masked, request, until
 from zchat.config.settings import Client
 from zchat.errors import ConfigError
+from zchat.frontend.addresses import Addresses
 from zchat.protocol import package
 
 
@@ -75,7 +76,7 @@ async def test_requests_that_are_refused(data: bytes, status: int, error: str) -
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"x" * 20_000 + b"\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
-        b"\x01\x00\x00\x10" + b"{}" * 8 + b"\r\n\r\n",  # a raw TCP client's handshake
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS where there is none
     ],
 )
 async def test_bytes_that_are_no_request_are_closed(data: bytes) -> None:
@@ -151,7 +152,7 @@ async def test_sockets_without_a_request_are_bounded() -> None:
         assert opened.counters == {"openings_lost": 6}
         for peer in silent:
             peer.close()
-        await until(lambda: not opened.acceptor._http._opening)
+        await until(lambda: not opened.acceptor._openings)
         await opened.working()
 
 
@@ -163,7 +164,7 @@ async def test_idle_sockets_lock_nobody_out() -> None:
             assert (await ask(opened, request("/healthz", Upgrade=None)))[0] == 200
             idle += [await opened.connect() for _ in range(10)]
         await until(lambda: opened.counters["openings_lost"] >= len(idle) - 64)
-        assert len(opened.acceptor._http._opening) <= 64
+        assert len(opened.acceptor._openings) <= 64
         assert len(opened.connections.sockets) == 5  # who got in is no opening any more
 
 
@@ -180,7 +181,7 @@ async def test_the_time_for_the_request_counts_for_the_handshake() -> None:
         opened.connections.clock = lambda: now
         peer = await opened.connect()
         await peer.send(request()[:-2])
-        await until(lambda: opened.acceptor._http._opening)
+        await until(lambda: opened.acceptor._openings)
         now = 1009.0
         await peer.send(b"\r\n")
         assert (await peer.response())[0] == 101
@@ -210,7 +211,7 @@ async def test_stopping_lets_nobody_in_and_sees_everybody_off() -> None:
         inside = await opened.working()
         halfway = await opened.connect()
         await halfway.send(request()[:-2])
-        await until(lambda: opened.acceptor._http._opening)
+        await until(lambda: opened.acceptor._openings)
         stopping = asyncio.create_task(opened.acceptor.stop(pace=1000, seconds=10))
         assert await inside.goodbye() == (1001, "server is stopping")
         await halfway.send(b"\r\n")
@@ -222,3 +223,37 @@ async def test_stopping_lets_nobody_in_and_sees_everybody_off() -> None:
         await stopping
         assert len(opened.closed) == 1
         await opened.acceptor.stop()  # again, and at once
+
+
+async def test_blocked_addresses_are_closed_when_they_come() -> None:
+    async with door(addresses=Addresses(["127.0.0.0/8"])) as opened:
+        peer = await opened.connect()
+        assert await peer.rest(reset=True) == b""
+        assert opened.counters == {"blocked": 1}
+        assert not opened.acceptor._openings
+
+
+async def test_the_address_behind_a_proxy() -> None:
+    async with door(addresses=Addresses((), ["127.0.0.1"])) as opened:
+        peer = await opened.connect()
+        await peer.send(request(X_Forwarded_For="6.6.6.6, 203.0.113.5"))
+        assert (await peer.response())[0] == 101
+        (connection,) = opened.connections.sockets
+        assert connection.remote_address == "203.0.113.5"
+
+
+async def test_a_blocked_address_behind_a_proxy() -> None:
+    blocked = Addresses(["203.0.113.0/24"], ["127.0.0.1"])
+    async with door(addresses=blocked) as opened:
+        status, _, body = await ask(opened, request(X_Real_IP="203.0.113.5"))
+        assert (status, json.loads(body)["code"]) == (403, 403)
+        assert opened.counters == {"blocked": 1}
+
+
+async def test_what_strangers_say_of_their_address_is_not_believed() -> None:
+    async with door() as opened:
+        peer = await opened.connect()
+        await peer.send(request(X_Forwarded_For="203.0.113.5", X_Real_IP="203.0.113.5"))
+        assert (await peer.response())[0] == 101
+        (connection,) = opened.connections.sockets
+        assert connection.remote_address == "127.0.0.1"

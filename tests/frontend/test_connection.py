@@ -25,7 +25,7 @@ from tests.frontend.wire import (
 from zchat.config.settings import Client, Limits
 from zchat.frontend.connection import Connection
 from zchat.frontend.disconnect import KICKED, SERVER_STOPPING, SLOW_READER
-from zchat.frontend.frames import CLOSE, PING
+from zchat.frontend.frames import CLOSE, PING, frame
 from zchat.frontend.outbox import UNSENT_BYTES
 from zchat.protocol import package
 from zchat.protocol.handshake import ServerHandshake
@@ -220,8 +220,8 @@ async def test_a_slow_reader_is_cut_off_told_and_nobody_else_waits() -> None:
         slow = await opened.working(receive_buffer=4096)
         connection = await one(opened)
         quick = await opened.working()
-        frame = connection.framing(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
-        sent = await fill(connection, slow, frame)
+        filler = frame(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
+        sent = await fill(connection, slow, filler)
         assert opened.counters == {"slow_reader": 1}
         await until(lambda: opened.closed)
         assert opened.closed[0] == (connection, SLOW_READER)
@@ -246,8 +246,8 @@ async def test_the_kernel_holds_little_of_what_a_slow_reader_gets() -> None:
     async with door(limits=Limits(outbox_bytes=50_000)) as opened:
         slow = await opened.working(receive_buffer=4096)
         connection = await one(opened)
-        frame = connection.framing(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
-        sent = await fill(connection, slow, frame)
+        filler = frame(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
+        sent = await fill(connection, slow, filler)
         assert sent - 50_000 < UNSENT_BYTES + 2 * 65536  # the kernel counts in whole segments
 
 
@@ -255,8 +255,8 @@ async def test_a_slow_reader_that_resumes_is_told_why() -> None:
     async with door(limits=Limits(outbox_bytes=50_000)) as opened:
         slow = await opened.working(receive_buffer=4096)
         connection = await one(opened)
-        frame = connection.framing(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
-        await fill(connection, slow, frame)
+        filler = frame(package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 8000))
+        await fill(connection, slow, filler)
         opened.after(25)
         while (item := await slow.package()).type is package.DATA:
             assert len(item.body) == 8008  # no frame is cut
@@ -268,7 +268,7 @@ async def test_a_slow_reader_that_never_resumes_is_dropped() -> None:
     async with door(limits=Limits(outbox_bytes=50_000)) as opened:
         slow = await opened.working(receive_buffer=4096)
         connection = await one(opened)
-        await fill(connection, slow, connection.framing(NOTIFY * 1000))
+        await fill(connection, slow, frame(NOTIFY * 1000))
         opened.after(31)
         assert not opened.connections.sockets
 

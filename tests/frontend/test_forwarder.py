@@ -20,6 +20,8 @@ from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import REQUEST, RESPONSE, Message, decode
 from zchat.protocol.package import MAX_BODY
 from zchat.protocol.package import decode as packages
+from zchat.protocol.protos import NO_PROTOS, ProtoCodec, Protos
+from zchat.protocol.schema import parse
 
 NO_ROUTES = RouteDictionary((), ())
 SEND = "chat.chatHandler.send"
@@ -70,7 +72,7 @@ class FakeClient:
 class Desk:
     """A forwarder, and all who may answer."""
 
-    def __init__(self, *, limit: int = 64) -> None:
+    def __init__(self, *, limit: int = 64, bodies: ProtoCodec = NO_PROTOS.at_server) -> None:
         self.stage = Stage()
         self.client = FakeClient()
         self.local: list[tuple[Session, Message, Finish]] = []
@@ -85,6 +87,7 @@ class Desk:
             limit=limit,
             now=100.0,
             retried=frozenset({SEND}),
+            bodies=bodies,
         )
         self.pick: Callable[[], str | Exception] = lambda: self.picked
         self.session = self.stage.open()
@@ -113,13 +116,18 @@ class Desk:
     @property
     def answers(self) -> list[tuple[int, Any]]:
         """What the client was answered: ids and bodies."""
+        return [(id, msgspec.json.decode(body)) for id, body in self.raw_answers]  # noqa: A001
+
+    @property
+    def raw_answers(self) -> list[tuple[int, bytes]]:
+        """The same as bytes."""
         found = []
         for data in connection_of(self.session).writes:
             start = {126: 4, 127: 10}.get(data[1], 2)
             for package in packages(data[start:], MAX_BODY):
                 message = decode(package.body, NO_ROUTES)
                 assert message.type is RESPONSE
-                found.append((message.id, msgspec.json.decode(message.body)))
+                found.append((message.id, message.body))
         return found
 
 
@@ -550,3 +558,25 @@ def test_a_failure_of_a_server_that_is_still_there_is_final(desk: Desk) -> None:
     desk.client.sent[0].fail(503, "too much is waiting for chat-server-1")
     assert [number for number, _ in desk.answers] == [1]
     assert desk.sent_to("chat-server-2") == [2]
+
+
+def test_failures_are_written_by_the_schema_of_the_route(expected_logs: ExpectedLogs) -> None:
+    expected_logs("zchat.session", "request 3 of session 1: a package body holds at most")
+    answers = {SEND: {"optional uInt32 code": 1, "optional string error": 2}, ENTER: {}}
+    protos = Protos(parse(answers).messages)
+    desk = Desk(limit=1, bodies=protos.at_server)
+    desk.take(1)
+    desk.take(2)
+    desk.client.sent[0].fail(503, "away")
+    desk.take(3, ENTER)
+    desk.local[0][2](b"x" * (MAX_BODY + 1))
+    desk.picked = ValueError("a router's bug")
+    expected_logs("zchat.session", "no server could be picked")
+    desk.take(4)
+    read = protos.at_client.decode
+    assert [(id, read(SEND, body)) for id, body in desk.raw_answers if id != 3] == [  # noqa: A001
+        (2, {"code": 429, "error": "too many requests at once"}),
+        (1, {"code": 503, "error": "away"}),
+        (4, {"code": 500, "error": "internal error"}),
+    ]
+    assert (3, b"") in desk.raw_answers

@@ -12,10 +12,12 @@ from tests.frontend.audience import (
     OWNER,
     Stage,
     change,
+    connection_of,
     heard,
     items_of,
 )
 from tests.support.logs import ExpectedLogs
+from zchat.frontend.disconnect import OUTRUN
 from zchat.rooms.follower import Run
 from zchat.rooms.stream import Published, StreamPosition, encode_frame
 
@@ -125,16 +127,55 @@ async def test_being_admitted_twice_counts_once(stage: Stage) -> None:
     stage.publish(1, "one")
     stage.joined(alice, 1)
     stage.answer(alice, 1)
-    assert heard(alice) == ["answer 1", "one"]
+    assert heard(alice) == ["answer 1"]
     stage.answer(alice, 2)
     await turn()
-    assert heard(alice) == ["answer 1", "one", "answer 2"]
+    assert heard(alice) == ["answer 1", "answer 2", "one"]
     assert len(stage.lobby.live) == 1
 
 
-async def test_a_live_member_that_joins_again_stays_live(stage: Stage) -> None:
+async def test_a_list_that_comes_after_the_answer_is_nobodys(stage: Stage) -> None:
+    """The request was done twice, and the answer was that of the first time."""
+    alice = stage.join("alice", origin=1)
+    stage.joined(alice, 0, version=1, uids=["alice"])
+    stage.answer(alice, 1)
+    stage.hub.join(alice, LOBBY, "alice", OWNER, b"token", 1)
+    stage.joined(alice, 0, version=2, uids=["alice", "bob"])
+    stage.presence(2, "bob")
+    await turn()
+    assert heard(alice) == ["answer 1", "+bob"]
+
+
+async def test_of_two_joins_for_one_request_the_later_is_answered(stage: Stage) -> None:
+    """The answer of the first one was lost between servers; the second one has all up to there."""
+    alice = stage.join("alice", origin=1)
+    stage.joined(alice, 0)
+    stage.publish(1, "one")
+    stage.join("alice", session=alice, origin=1)
+    stage.joined(alice, 1)
+    stage.publish(2, "two")
+    stage.answer(alice, 1)
+    await turn()
+    assert heard(alice) == ["answer 1", "two"]
+
+
+async def test_a_live_member_that_joins_again_is_held_up_until_the_answer(stage: Stage) -> None:
     alice = stage.enter("alice")
+    stage.publish(1, "one")
     stage.join("alice", session=alice, origin=5)
+    stage.publish(2, "two")
+    await turn()
+    assert heard(alice) == ["one"]
+    assert stage.joined(alice, 2)
+    stage.publish(3, "three")
+    stage.answer(alice, 5)
+    await turn()
+    assert heard(alice) == ["one", "answer 5", "two", "three"]
+
+
+async def test_a_live_member_that_is_joined_by_somebody_else_stays_live(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    stage.join("alice", session=alice)
     stage.publish(1, "one")
     await turn()
     assert heard(alice) == ["one"]
@@ -267,7 +308,7 @@ async def test_who_joined_in_an_epoch_that_ended_gets_all_of_the_next(stage: Sta
     stage.hub.unsettle(stage.lobby)
     stage.publish(1, "new one", epoch="e2")
     stage.hub.place(stage.lobby, StreamPosition("e2", 1))
-    stage.hub.compared(stage.lobby, 3, [change(3, "bob", epoch="e2")], 0)
+    stage.hub.compared(stage.lobby, 3, [change(3, "bob", epoch="e2")], 0, 0)
     stage.answer(alice, 1)
     stage.publish(2, "new two", epoch="e2")
     await turn()
@@ -329,6 +370,38 @@ async def test_frames_of_channels_just_left_are_dropped_and_counted(stage: Stage
     assert stage.hub.counters["late_frames"] == 2
 
 
+@pytest.mark.parametrize("met", ["when it was ordered in", "by an announce since"])
+async def test_who_is_let_in_behind_what_was_passed_on_comes_back(stage: Stage, met: str) -> None:
+    """The owner did not know that it was none any more; the next one has published since."""
+    if met == "when it was ordered in":
+        stage.enter("alice", 4)
+        stage.publish(5, "five")
+    bob = stage.join("bob", origin=1)
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 5))
+    carol = stage.join("carol")
+    assert not stage.joined(bob, 4)
+    assert connection_of(bob).disconnect == OUTRUN
+    assert bob.memberships is None
+    assert stage.joined(carol, 5)
+    assert stage.hub.counters["outrun"] == 1
+
+
+async def test_who_is_let_in_in_a_former_epoch_comes_back(stage: Stage) -> None:
+    """What was published in this one before we met it is for it as well."""
+    bob = stage.join("bob", origin=1)
+    stage.hub.place(stage.lobby, StreamPosition("e2", 1))
+    assert stage.joined(bob, 4)
+    stage.hub.place(stage.lobby, StreamPosition("e2", 1))
+    assert connection_of(bob).disconnect == OUTRUN
+
+
+async def test_who_is_let_in_where_another_epoch_ended_is_not_outrun(stage: Stage) -> None:
+    stage.enter("alice", 5)
+    bob = stage.join("bob")
+    assert stage.joined(bob, 0, epoch="e2")
+    assert connection_of(bob).disconnect is None
+
+
 # Audience
 
 
@@ -354,60 +427,6 @@ async def test_only_the_audience_is_held_for(stage: Stage) -> None:
         stage.answer(session, 1)
     assert heard(alice) == ["answer 1"]
     assert heard(bob) == ["answer 1", "private"]
-
-
-# What is lost for good
-
-
-async def test_a_hole_is_told_in_its_place(stage: Stage) -> None:
-    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
-    stage.joined(bob, 1)
-    carol = stage.join("carol", origin=1)
-    stage.publish(1, "one")
-    stage.publish(5, "five")
-    stage.joined(carol, 4)
-    stage.hub.repair(stage.lobby, StreamPosition(EPOCH, 5), Run(4, items_of("four", "five")))
-    for session in (bob, carol):
-        stage.answer(session, 1)
-    await turn()
-    assert heard(alice) == ["one", "lost e1 1-4", "four", "five"]
-    assert heard(bob) == ["answer 1", "lost e1 1-4", "four", "five"]
-    assert heard(carol) == ["answer 1", "five"]
-    assert stage.hub.counters["history_lost"] == 1
-
-
-async def test_a_hole_at_the_end_is_told(stage: Stage) -> None:
-    alice = stage.enter("alice", 3)
-    stage.hub.repair(stage.lobby, StreamPosition(EPOCH, 9), Run(10, ()))
-    await turn()
-    assert heard(alice) == ["lost e1 3-10"]
-
-
-async def test_a_new_epoch_is_told_to_those_who_were_there_before(stage: Stage) -> None:
-    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
-    carol = stage.join("carol", origin=1)
-    stage.joined(bob)
-    stage.hub.unsettle(stage.lobby)
-    stage.joined(carol, 0, epoch="e2")
-    stage.hub.place(stage.lobby, StreamPosition("e2", 0))
-    stage.hub.place(stage.lobby, StreamPosition("e2", 0))
-    dave = stage.enter("dave", epoch="e2")
-    for session in (bob, carol):
-        stage.answer(session, 1)
-    await turn()
-    assert heard(alice) == ["lost e2 0-1"]
-    assert heard(bob) == ["answer 1", "lost e2 0-1"]
-    assert heard(carol) == ["answer 1"]
-    assert heard(dave) == []
-    assert stage.hub.counters["history_lost"] == 1
-
-
-async def test_an_owner_that_goes_on_in_its_epoch_has_lost_nothing(stage: Stage) -> None:
-    alice = stage.enter("alice")
-    stage.hub.unsettle(stage.lobby)
-    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0))
-    await turn()
-    assert heard(alice) == []
 
 
 async def test_followers_are_counted_even_when_their_channels_are_gone(stage: Stage) -> None:
@@ -464,7 +483,7 @@ async def test_changes_on_their_way_are_told_although_an_announce_was_faster(sta
     stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0), version=3)
     stage.presence(2, "bob")
     stage.presence(3, "carol")
-    stage.hub.compared(stage.lobby, 3, [change(2, "bob"), change(3, "carol")], 3)
+    stage.hub.compared(stage.lobby, 3, [change(2, "bob"), change(3, "carol")], 1, 3)
     await turn()
     assert heard(alice) == ["+bob", "+carol"]
     assert not stage.lobby.roster.behind
@@ -503,7 +522,7 @@ async def test_after_a_lost_change_the_rest_comes_from_the_owner(stage: Stage) -
     assert heard(alice) == ["+bob"]
     assert stage.compared == [stage.lobby, stage.lobby]
     missed = [change(3, "carol"), change(4, "dave"), change(5, "eve")]
-    stage.hub.compared(stage.lobby, 5, missed, 5)
+    stage.hub.compared(stage.lobby, 5, missed, 2, 5)
     stage.presence(6, "bob", False)
     await turn()
     assert heard(alice) == ["+bob", "+carol", "+dave", "+eve", "-bob"]
@@ -514,28 +533,45 @@ async def test_a_change_that_came_while_the_owner_was_asked_is_asked_for_too(sta
     stage.enter("alice")
     stage.presence(3, "carol")
     stage.presence(4, "dave")
-    stage.hub.compared(stage.lobby, 3, [change(2, "bob"), change(3, "carol")], 3)
+    stage.hub.compared(stage.lobby, 3, [change(2, "bob"), change(3, "carol")], 1, 3)
     assert stage.lobby.roster.behind
-    stage.hub.compared(stage.lobby, 4, [change(4, "dave")], 4)
+    stage.hub.compared(stage.lobby, 4, [change(4, "dave")], 3, 4)
     assert not stage.lobby.roster.behind
+
+
+async def test_an_answer_for_a_roster_that_has_moved_is_used_only_if_it_goes_on_from_there(
+    stage: Stage,
+) -> None:
+    alice = stage.enter("alice")
+    stage.presence(2, "bob")
+    stage.hub.compared(stage.lobby, 9, [change(9, "eve")], 1, 9)  # the difference to what was
+    assert (stage.lobby.roster.version, stage.lobby.roster.behind) == (2, False)
+    missed = [change(2, "bob"), change(3, "carol")]
+    stage.hub.compared(stage.lobby, 3, missed, 1, 3)
+    await turn()
+    assert heard(alice) == ["+bob", "+carol"]
+
+
+# Lists that are not the roster
 
 
 async def test_who_came_in_with_a_later_list_is_told_what_is_missing_in_it(stage: Stage) -> None:
     """carol left with 2 and came back with 3; both were lost, and bob came in between."""
     alice = stage.enter("alice", version=1, uids=["alice", "carol"])
-    bob = stage.enter("bob", version=2, uids=None)
+    bob = stage.enter("bob", version=2, uids=["alice", "bob"])
     late = stage.join("late", origin=1)
-    stage.joined(late, version=2, uids=None)
-    eve = stage.enter("eve", version=4, uids=None)
+    stage.joined(late, version=2, uids=["alice", "late"])
+    eve = stage.enter("eve", version=4, uids=["alice", "carol", "eve"])
     stage.presence(4, "eve")
     missed = [change(2, "carol", False), change(3, "carol"), change(4, "eve")]
-    stage.hub.compared(stage.lobby, 4, missed, 4)
+    stage.hub.compared(stage.lobby, 4, missed, 1, 4)
     stage.answer(late, 1)
     await turn()
     assert heard(alice) == ["-carol", "+carol", "+eve"]
     assert heard(bob) == ["+carol", "+eve"]
     assert heard(late) == ["answer 1", "+carol", "+eve"]
     assert heard(eve) == []
+    assert stage.lobby.apart == {}
 
 
 async def test_a_new_owner_tells_what_differs_and_nobody_hears_twice(stage: Stage) -> None:
@@ -546,45 +582,96 @@ async def test_a_new_owner_tells_what_differs_and_nobody_hears_twice(stage: Stag
     bob = stage.enter("bob", version=101, uids=["alice", "dave", "bob"])
     stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0), version=101)
     assert stage.lobby.roster.version == 0
-    assert stage.compared == [stage.lobby]
-    told = [change(100, "dave", False), change(101, "bob"), change(102, "carol")]
-    stage.hub.compared(stage.lobby, 102, told, 101)
+    assert stage.compared[-1] is stage.lobby
+    assert stage.lobby.doubtful == {"carol"}
+    told = [change(102, "dave", False), change(102, "bob"), change(102, "carol")]
+    stage.hub.compared(stage.lobby, 102, told, 0, 101)
     await turn()
     assert heard(alice) == ["-dave", "+bob"]
-    assert heard(bob) == ["+carol"]
+    assert heard(bob) == ["-dave", "+carol"]
     assert stage.lobby.roster.uids == {"alice", "bob", "carol"}
+    assert (stage.lobby.apart, stage.lobby.is_behind) == ({}, False)
 
 
-async def test_an_unsettled_channel_is_unsettled_once(stage: Stage) -> None:
-    stage.enter("alice", version=9)
+async def test_what_an_owner_had_told_only_a_newcomer_dies_with_it(stage: Stage) -> None:
+    """carol had come and dave had gone, which nobody else heard of; the next owner disagrees."""
+    alice = stage.enter("alice", version=4, uids=["alice", "dave"])
+    bob = stage.enter("bob", version=7, uids=["alice", "bob", "carol"])
     stage.hub.unsettle(stage.lobby)
-    bob = stage.join("bob")
-    stage.joined(bob, version=101, uids=None)
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0), version=100)
+    assert stage.lobby.doubtful == {"carol", "dave"}
+    told = [change(100, "carol", False), change(100, "bob"), change(100, "dave")]
+    stage.hub.compared(stage.lobby, 100, told, 0, 100)
+    await turn()
+    assert heard(alice) == ["+bob"]
+    assert heard(bob) == ["-carol", "+dave"]
+    assert not stage.lobby.is_behind
+
+
+async def test_a_late_list_of_the_old_owner_is_compared_with_the_new_one(stage: Stage) -> None:
+    alice = stage.enter("alice", version=4, uids=["alice"])
+    bob = stage.join("bob", origin=1)
     stage.hub.unsettle(stage.lobby)
-    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0))
-    stage.hub.compared(stage.lobby, 101, [change(101, "bob"), change(101, "carol")], 0)
+    stage.lobby.owner = "chat-server-2"
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0), version=100)
+    stage.hub.compared(stage.lobby, 100, [change(100, "carol")], 0, 100)
+    stage.presence(101, "dave")
+    assert not stage.lobby.is_behind
+    stage.joined(bob, version=990, uids=["alice", "bob", "carol", "eve"])
+    assert stage.lobby.doubtful == {"eve"}
+    assert stage.compared[-1] is stage.lobby
+    stage.hub.compared(stage.lobby, 101, [change(101, "eve", False)], 101, 101)
+    stage.answer(bob, 1)
     await turn()
-    assert heard(bob) == []
+    assert heard(alice) == ["+carol", "+dave"]
+    assert heard(bob) == ["answer 1", "+dave", "-eve"]
 
 
-async def test_the_list_may_come_with_a_session_that_is_gone(stage: Stage) -> None:
-    alice, bob = stage.join("alice"), stage.join("bob")
-    stage.close(alice)
-    assert not stage.joined(alice, version=5, uids=["alice", "eve"])
-    stage.joined(bob, version=6, uids=None)
-    assert (stage.lobby.roster.uids, stage.lobby.roster.version) == ({"alice", "eve"}, 5)
-    assert stage.compared == []
-
-
-async def test_without_a_list_it_is_asked_for(stage: Stage) -> None:
-    bob = stage.enter("bob", version=6, uids=None)
-    assert stage.compared == [stage.lobby]
-    stage.presence(7, "eve")
-    all_of_it = [change(5, "alice"), change(5, "bob"), change(7, "eve")]
-    stage.hub.compared(stage.lobby, 7, all_of_it, 7)
+async def test_the_first_members_list_may_be_the_old_owners(stage: Stage) -> None:
+    """The new owner answered before it: then there was nobody here to tell anything."""
+    bob = stage.join("bob", origin=1)
+    stage.lobby.owner = "chat-server-2"
+    stage.hub.place(stage.lobby, StreamPosition(EPOCH, 0), version=100)
+    stage.hub.compared(stage.lobby, 100, [change(100, "carol")], 0, 100)
+    stage.joined(bob, version=50, uids=["bob", "carol", "eve"])
+    stage.hub.compared(stage.lobby, 100, [change(100, "eve", False)], 100, 100)
+    stage.answer(bob, 1)
     await turn()
-    assert heard(bob) == ["+eve"]
-    assert stage.lobby.roster.uids == {"alice", "bob", "eve"}
+    assert heard(bob) == ["answer 1", "-eve"]
+
+
+async def test_who_is_let_in_again_gets_the_new_list_and_then_what_follows_it(
+    stage: Stage,
+) -> None:
+    """Its first request was answered with an error, and it was in all the same."""
+    alice = stage.join("alice", origin=1)
+    stage.joined(alice, 0, version=1, uids=["alice"])
+    stage.answer(alice, 1)
+    stage.presence(2, "bob")
+    stage.publish(1, "one")
+    stage.join("alice", session=alice, origin=2)
+    stage.presence(3, "carol")
+    stage.publish(2, "two")
+    stage.joined(alice, 2, version=4, uids=["alice", "bob", "carol", "dave"])
+    stage.presence(4, "dave")
+    stage.presence(5, "eve")
+    await turn()
+    assert heard(alice) == ["answer 1", "+bob", "one"]
+    stage.answer(alice, 2)
+    await turn()
+    assert heard(alice)[3:] == ["answer 2", "two", "+eve"]
+    assert (stage.lobby.apart, set(stage.lobby.live)) == ({}, {alice.id})
+
+
+async def test_who_is_not_let_in_again_goes_on(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    stage.join("alice", session=alice, origin=2)
+    stage.presence(2, "carol")
+    stage.publish(1, "one")
+    stage.answer(alice, 2)
+    stage.publish(2, "two")
+    await turn()
+    assert heard(alice) == ["answer 2", "+carol", "one", "two"]
 
 
 async def test_changes_before_the_channel_has_its_place_are_asked_for(stage: Stage) -> None:
@@ -592,7 +679,7 @@ async def test_changes_before_the_channel_has_its_place_are_asked_for(stage: Sta
     stage.presence(6, "bob")
     stage.joined(alice, 2, version=5)
     assert stage.compared == [stage.lobby]
-    stage.hub.compared(stage.lobby, 6, [change(6, "bob")], 6)
+    stage.hub.compared(stage.lobby, 6, [change(6, "bob")], 5, 6)
     await turn()
     assert heard(alice) == ["+bob"]
 

@@ -1,7 +1,8 @@
 """The hub against a naive model: whatever happens, everyone gets what is theirs, in order, once.
 
-The model is one owner with one channel. What it says goes two ways, each in order, neither in step
-with the other: orders and answers down the pipe, publications down the link (which may lose them).
+The model is one channel, and one owner after the other. What it says goes two ways, each in order,
+neither in step with the other: orders and answers down the pipe, publications down the link (which
+may lose them). What a former owner had to say may come late.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.frontend.audience import LOBBY, OWNER, Stage, connection_of, heard
+from zchat.frontend.disconnect import OUTRUN
+from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Session
 from zchat.rooms.changes import Change, Changes
 from zchat.rooms.follower import Run
 from zchat.rooms.stream import Item, PresenceChange, Published, StreamPosition, encode_frame
 
+OTHER = "chat-server-2"
 UIDS = ("alice", "bob", "carol", "dave")
 
 
@@ -66,9 +71,11 @@ class Guest:
     admitted: tuple[int, int] | None = None
     """Index of the epoch, and offset, that it came in with."""
     people: set[str] = field(default_factory=set)
-    """The list that it came in with."""
-    sure: bool = True
-    """False once an owner died before this frontend had all changes that are in that list."""
+    """The list of its last answer."""
+    heard: int = 0
+    """How much it was sent before that answer."""
+    offered: set[str] | None = None
+    """The list of the answer to come, once the frontend knows that it is let in again."""
 
     @property
     def messages(self) -> list[str]:
@@ -78,7 +85,7 @@ class Guest:
     def list(self) -> set[str]:
         """Whom its client shows: the list, and what it was told since."""
         people = set(self.people)
-        for text in heard(self.session):
+        for text in heard(self.session)[self.heard :]:
             sign, uid = text[0], text[1:]
             if sign == "+":
                 assert uid not in people, f"{uid} comes in twice"
@@ -99,10 +106,11 @@ class HubMachine(RuleBasedStateMachine):
         self.epochs = [Epoch("e0")]
         self.guests: list[Guest] = []
         self.pipe: list[Callable[[], None]] = []
+        self.late: list[Callable[[], None]] = []
+        self.owner = OWNER
         self.link: list[bytes] = []
         self.lives = 1
         self.people = People(self.lives, set())
-        self.first = True  # the owner knows of no session here
         for asked in (False, True):
             self.order("alice", asked)
             self.admit_now(self.guests[-1])
@@ -145,16 +153,53 @@ class HubMachine(RuleBasedStateMachine):
         epoch, offset, version = len(self.epochs) - 1, len(self.epoch.items), self.people.version
         guest.admitted = (epoch, offset)
         guest.people = set(self.people.uids)
-        name, uids = self.epoch.name, list(guest.people) if self.first else None
-        self.first = False
-
-        def joined() -> None:
-            if guest in self.guests:
-                assert self.stage.joined(guest.session, offset, version, epoch=name, uids=uids)
-
-        self.pipe.append(joined)
+        self.say_joined(guest, offset, version, list(guest.people))
         if guest.session.in_flight:
             self.pipe.append(lambda: self.stage.answer(guest.session, 7))
+
+    def say_joined(self, guest: Guest, offset: int, version: int, uids: list[str]) -> None:
+        name, owner = self.epoch.name, self.owner
+
+        def joined() -> None:
+            if guest in self.guests and guest.session.memberships:
+                how: dict[str, Any] = {"epoch": name, "owner": owner, "uids": uids}
+                if not self.stage.joined(guest.session, offset, version, **how):
+                    # Let in by a former owner where the frontend cannot begin any more.
+                    assert owner != self.owner
+                    assert connection_of(guest.session).disconnect == OUTRUN
+                    self.guests.remove(guest)
+                    return
+                if owner != self.owner and guest.uid not in self.people.uids:
+                    self.change(guest.uid)  # the next announce claims it
+
+        self.pipe.append(joined)
+
+    @precondition(lambda self: any(is_in(guest) for guest in self.guests))
+    @rule(data=st.data())
+    def order_again(self, data: st.DataObject) -> None:
+        """Who is in asks to be let in, and is: its client begins with the new list."""
+        guest = data.draw(st.sampled_from([guest for guest in self.guests if is_in(guest)]))
+        self.run(lambda: void(self.stage.join(guest.uid, session=guest.session, origin=8)))
+        if guest.uid not in self.people.uids:
+            self.change(guest.uid)
+        people = set(self.people.uids)
+        self.say_joined(guest, len(self.epoch.items), self.people.version, list(people))
+
+        joined = self.pipe.pop()
+
+        def let_in() -> None:
+            joined()
+            guest.offered = people
+
+        self.pipe += [let_in, partial(self.answer_again, guest)]
+
+    def answer_again(self, guest: Guest) -> None:
+        """Even when it is an error, the frontend takes it for the answer that it knows of."""
+        if guest in self.guests:
+            if guest.offered is not None:
+                guest.people, guest.heard = guest.offered, len(heard(guest.session))
+                guest.offered = None
+            self.stage.answer(guest.session, 8)
 
     @rule(audience=st.none() | st.sets(st.sampled_from(UIDS)), count=st.integers(1, 3))
     def publish(self, audience: set[str] | None, count: int) -> None:
@@ -181,19 +226,32 @@ class HubMachine(RuleBasedStateMachine):
     def restart(self, new_epoch: bool) -> None:
         """The owner dies with what it had not said; the frontend notices and holds."""
         self.pipe.clear()
+        self.late.clear()
         self.run(partial(self.stage.hub.abandon, OWNER))
         self.guests = [guest for guest in self.guests if guest.session.memberships]
         for guest in self.guests:
-            if guest.session.in_flight:  # the answer says that it is not known whether it is in
+            # It is not known whether it is in.
+            if 7 in (guest.session.in_flight or ()):
                 self.pipe.append(partial(self.stage.answer, guest.session, 7))
+            if 8 in (guest.session.in_flight or ()):
+                self.pipe.append(partial(self.answer_again, guest))
+        self.take_over(new_epoch, {guest.uid for guest in self.guests})
+
+    @precondition(lambda self: self.lives < 5 and not self.late)
+    @rule(new_epoch=st.booleans())
+    def move(self, new_epoch: bool) -> None:
+        """The channel gets another owner; what the former one has said is still on its way."""
+        self.late, self.pipe = self.pipe, []
+        self.owner = OTHER if self.owner == OWNER else OWNER
+        claimed = {guest.uid for guest in self.guests if position_of(guest) is not None}
+        self.take_over(new_epoch, claimed)
+
+    def take_over(self, new_epoch: bool, claimed: set[str]) -> None:
         if new_epoch:
             self.epochs.append(Epoch(f"e{len(self.epochs)}"))
         self.lives += 1
-        self.people = People(self.lives, {guest.uid for guest in self.guests})
+        self.people = People(self.lives, claimed)
         for local in self.stage.hub.channels.values():
-            for guest in self.guests:
-                membership = (guest.session.memberships or {})[LOBBY]
-                guest.sure = guest.sure and membership.version <= local.roster.version
             self.run(partial(self.stage.hub.unsettle, local))
 
     # What the links and the frontend do
@@ -202,6 +260,11 @@ class HubMachine(RuleBasedStateMachine):
     @rule()
     def pipe_brings(self) -> None:
         self.run(self.pipe.pop(0))
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def late_pipe_brings(self) -> None:
+        self.run(self.late.pop(0))
 
     @precondition(lambda self: self.link)
     @rule()
@@ -215,22 +278,36 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule()
     def answer_announce(self) -> None:
-        position, version = self.epoch.position, self.people.version
+        position, version, owner = self.epoch.position, self.people.version, self.owner
 
         def place() -> None:
             for local in self.stage.hub.channels.values():
-                self.stage.hub.place(local, position, version)
+                if owner == self.owner:
+                    if local.owner != owner:
+                        self.stage.hub.unsettle(local)
+                        local.owner = owner
+                    self.stage.hub.place(local, position, version)
+            self.send_away()
 
         self.pipe.append(place)
+
+    def send_away(self) -> None:
+        """Connections that the hub closed are gone."""
+        for guest in [g for g in self.guests if connection_of(g.session).disconnect is not None]:
+            assert connection_of(guest.session).disconnect == OUTRUN
+            self.guests.remove(guest)
+            self.stage.close(guest.session)
 
     @rule(size=st.integers(1, 3))
     def answer_fetch(self, size: int) -> None:
         """One page of what followed where the frontend stood."""
         for local in self.stage.hub.channels.values():
             position, tail = local.follower.position, self.epoch.position
-            if position is not None and position.epoch == tail.epoch:
+            if local.owner == self.owner and position is not None and position.epoch == tail.epoch:
                 run = Run(position.offset + 1, self.epoch.items[position.offset :][:size])
-                self.pipe.append(partial(self.stage.hub.repair, local, tail, run))
+                self.pipe.append(
+                    self.if_placed(local, partial(self.stage.hub.repair, local, tail, run))
+                )
 
     @rule()
     def answer_compare(self) -> None:
@@ -238,11 +315,29 @@ class HubMachine(RuleBasedStateMachine):
         people = self.people
         for local in self.stage.hub.channels.values():
             roster, position = local.roster, local.follower.position
-            if roster.behind and position is not None and position.epoch == self.epoch.name:
-                changes = people.changes.bring(roster.version, list(roster.uids), people.uids)
+            asked, uids, doubtful = roster.version, list(roster.uids), list(local.doubtful)
+            if (
+                local.owner == self.owner
+                and local.is_behind
+                and position is not None
+                and position.epoch == self.epoch.name
+            ):
+                changes = people.changes.bring(asked, uids, people.uids, doubtful)
                 found = [self.framed(change) for change in changes]
-                answer = (local, people.version, found, roster.heard)
-                self.pipe.append(partial(self.stage.hub.compared, *answer))
+                answer = (local, people.version, found, asked, roster.heard)
+                self.pipe.append(self.if_placed(local, partial(self.stage.hub.compared, *answer)))
+
+    def if_placed(self, local: LocalChannel, answer: Callable[[], None]) -> Callable[[], None]:
+        """As Resync does: an answer counts only where the channel was when it was asked for."""
+        owner, position = local.owner, local.follower.position
+        assert position is not None
+
+        def take() -> None:
+            now = local.follower.position
+            if local.owner == owner and now is not None and now.epoch == position.epoch:
+                answer()
+
+        return take
 
     @rule()
     def turn_ends(self) -> None:
@@ -287,10 +382,10 @@ class HubMachine(RuleBasedStateMachine):
             assert messages[:count] == expected[:count]
             messages = messages[count:]
         assert messages == []
-        if guest.admitted is not None and guest.sure:
+        if guest.admitted is not None:
             assert guest.uid in guest.list
         texts = heard(guest.session)
-        if guest.session.in_flight or "answer 7" in texts:
+        if 7 in (guest.session.in_flight or ()) or "answer 7" in texts:
             assert texts[:1] in ([], ["answer 7"])
 
     @invariant()
@@ -308,10 +403,10 @@ class HubMachine(RuleBasedStateMachine):
                 self.check(guest)
                 mine = self.expected(guest)[-1]
                 assert [text for text in guest.messages if text in mine] == mine
-                if guest.sure:
-                    assert guest.list - {guest.uid} == self.people.uids - {guest.uid}
+                assert guest.list - {guest.uid} == self.people.uids - {guest.uid}
                 assert connection_of(guest.session).disconnect is None
-            assert all(not local.joining for local in self.stage.hub.channels.values())
+            for local in self.stage.hub.channels.values():
+                assert (local.joining, local.apart) == ({}, {})
         finally:
             self.loop.close()
 
@@ -319,6 +414,8 @@ class HubMachine(RuleBasedStateMachine):
         for guest in self.guests:
             if guest.admitted is None:
                 self.admit_now(guest)
+        while self.late:
+            self.run(self.late.pop(0))
         while self.pipe:
             self.run(self.pipe.pop(0))
         while self.link:
@@ -328,10 +425,21 @@ class HubMachine(RuleBasedStateMachine):
         while any(local.follower.missing for local in self.stage.hub.channels.values()):
             self.answer_fetch(2)
             self.run(self.pipe.pop())
-        while any(local.roster.behind for local in self.stage.hub.channels.values()):
+        while any(local.is_behind for local in self.stage.hub.channels.values()):
             self.answer_compare()
             self.run(self.pipe.pop())
         self.loop.run_until_complete(asyncio.sleep(0))
+
+
+def position_of(guest: Guest) -> StreamPosition | None:
+    """Where the hub has it from; None when it is not in yet."""
+    membership = (guest.session.memberships or {}).get(LOBBY)
+    return membership.position if membership else None
+
+
+def is_in(guest: Guest) -> bool:
+    """Whether it is in and no answer is on its way."""
+    return position_of(guest) is not None and not guest.session.in_flight
 
 
 def void(_: object) -> None:

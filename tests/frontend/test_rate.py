@@ -37,6 +37,15 @@ def test_many_tokens_at_once_count_like_many_single_ones() -> None:
     assert rate.overdrawn(rate.spend(0.0, 50.0, 21), 50.0)
 
 
+def test_how_long_until_enough_came_back() -> None:
+    rate = Rate(10, 20)
+    assert rate.wait(rate.spend(0.0, 50.0, 20), 50.0) == 0.0
+    full_at = rate.spend(0.0, 50.0, 25)
+    assert rate.wait(full_at, 50.0) == pytest.approx(0.5, abs=1e-5)
+    assert rate.wait(full_at, 50.5) == pytest.approx(0.0, abs=1e-5)
+    assert not rate.overdrawn(full_at, 50.0 + rate.wait(full_at, 50.0) + 1e-6)
+
+
 @pytest.mark.parametrize(("per_second", "burst"), [(0, 1), (1, 0), (-1, 5)])
 def test_figures_must_be_positive(per_second: float, burst: float) -> None:
     with pytest.raises(ValueError, match="must be positive"):

@@ -268,7 +268,7 @@ async def test_a_roster_that_is_behind_is_compared(world: World) -> None:
     alice = world.stage.enter("alice", uids=["alice"])
     world.stage.presence(3, "carol")
     asked = await world.compared()
-    assert (asked.server, asked.args) == (OWNER, (LOBBY, 1, ["alice"]))
+    assert (asked.server, asked.args) == (OWNER, (LOBBY, 1, ["alice"], []))
     world.stage.presence(4, "dave")  # asked already
     given(asked, 3, change(2, "bob"), change(3, "carol"))
     asked = await world.compared()
@@ -355,7 +355,8 @@ async def test_few_comparisons_are_under_way_at_once(world: World) -> None:
 
 
 async def test_nothing_is_compared_for_a_channel_that_was_left(world: World) -> None:
-    alice = world.stage.enter("alice", uids=None)
+    alice = world.stage.enter("alice")
+    world.stage.presence(3, "bob")
     asked = await world.compared()
     world.stage.hub.leave(alice, LOBBY)
     asked.fail()

@@ -18,10 +18,10 @@ def test_at_first_everything_may_be_missing() -> None:
     assert not roster.is_next(change(1, "alice"))
 
 
-def test_the_first_list_counts() -> None:
+def test_it_begins_with_a_list() -> None:
     first = roster(4, "alice")
-    first.begin(["bob"], 9)
     assert (first.uids, first.version, first.behind) == ({"alice"}, 4, False)
+    assert roster(0, "alice").behind
 
 
 def test_only_the_next_change_is_the_next() -> None:
@@ -72,5 +72,3 @@ def test_in_doubt_it_keeps_whom_it_told_of() -> None:
     doubtful.doubt()
     assert (doubtful.uids, doubtful.version, doubtful.heard) == ({"alice"}, 0, 0)
     assert doubtful.behind
-    doubtful.begin(["bob"], 7)
-    assert doubtful.uids == {"alice"}

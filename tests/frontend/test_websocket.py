@@ -35,7 +35,7 @@ async def test_packages_go_both_ways() -> None:
         assert (received.route, received.body) == ("a.b", b"{}")
         connection.send(PUSH)
         assert await peer.frame() == (BINARY, PUSH)
-        connection.enqueue(connection.framing(PUSH) * 2)
+        connection.enqueue(frame(PUSH) * 2)
         assert [await peer.frame() for _ in range(2)] == [(BINARY, PUSH)] * 2
         peer.close()
         await until(lambda: opened.closed)

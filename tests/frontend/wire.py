@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from zchat.config.settings import Client, Limits
 from zchat.frontend.acceptor import Acceptor
-from zchat.frontend.connection import Connection, Connections
+from zchat.frontend.addresses import Addresses
+from zchat.frontend.connection import Connection, Connections, OnHandshake
 from zchat.frontend.disconnect import Disconnect
-from zchat.frontend.frames import BINARY, CLOSE, python_mask
+from zchat.frontend.frames import BINARY, CLOSE, close_frame, python_mask
+from zchat.frontend.tls import Certificate
 from zchat.protocol import package
 from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
@@ -87,6 +90,22 @@ class Door:
         await asyncio.get_running_loop().sock_connect(peer.sock, ("127.0.0.1", self.port))
         return peer
 
+    async def connect_tcp(self, *, receive_buffer: int | None = None) -> TcpPeer:
+        """A TCP connection whose peer speaks no HTTP."""
+        peer = TcpPeer(receive_buffer)
+        self.peers.append(peer)
+        await asyncio.get_running_loop().sock_connect(peer.sock, ("127.0.0.1", self.port))
+        return peer
+
+    async def connect_tls(self, context: ssl.SSLContext) -> TlsPeer:
+        """A TLS connection."""
+        opened = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=context, server_hostname="localhost"
+        )
+        peer = TlsPeer(*opened)
+        self.peers.append(peer)
+        return peer
+
     async def upgraded(self, *, receive_buffer: int | None = None) -> Peer:
         """A WebSocket connection."""
         peer = await self.connect(receive_buffer=receive_buffer)
@@ -113,6 +132,9 @@ async def door(
     limits: Limits | None = None,
     capacity: int = 100,
     origins: tuple[str, ...] = ("*",),
+    addresses: Addresses | None = None,
+    certificate: Certificate | None = None,
+    on_handshake: OnHandshake | None = None,
 ) -> AsyncIterator[Door]:
     """An open door; whoever is still inside at the end is dropped."""
     told: list[Door] = []
@@ -124,12 +146,20 @@ async def door(
         on_open=lambda connection: told[0].opened.append(connection),
         on_message=lambda connection, message: told[0].messages.append((connection, message)),
         on_close=lambda connection, why: told[0].closed.append((connection, why)),
+        on_handshake=on_handshake,
     )
 
     def health() -> Mapping[str, object]:
         return told[0].health
 
-    acceptor = Acceptor("connector-server-1", connections, health=health, origins=origins)
+    acceptor = Acceptor(
+        "connector-server-1",
+        connections,
+        health=health,
+        origins=origins,
+        addresses=addresses,
+        certificate=certificate,
+    )
     told.append(Door(acceptor, acceptor.bind("127.0.0.1", 0)))
     try:
         yield told[0]
@@ -154,6 +184,14 @@ class Peer:
     async def send(self, data: bytes) -> None:
         async with asyncio.timeout(PATIENCE):
             await asyncio.get_running_loop().sock_sendall(self.sock, data)
+
+    async def say(self, packages: bytes, opcode: int = BINARY) -> None:
+        """One message of the transport."""
+        await self.send(masked(packages, opcode))
+
+    async def leave(self) -> None:
+        """Begins the closing handshake."""
+        await self.say(close_frame(1000)[2:], CLOSE)
 
     async def read(self, size: int) -> bytes:
         """Exactly so many bytes."""
@@ -213,6 +251,53 @@ class Peer:
     async def _more(self) -> None:
         async with asyncio.timeout(PATIENCE):
             data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
+        if not data:
+            raise EOFError
+        self._buffer += data
+
+
+class TcpPeer(Peer):
+    """One that speaks packages over TCP."""
+
+    async def say(self, packages: bytes, opcode: int = BINARY) -> None:
+        await self.send(packages)
+
+    async def leave(self) -> None:
+        """There is no closing handshake."""
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The next package, as the frame that it would be in."""
+        header = await self.read(4)
+        return BINARY, header + await self.read(int.from_bytes(header[1:], "big"))
+
+    async def shake(self) -> None:
+        """Comes in."""
+        await self.send(HANDSHAKE)
+        assert (await self.package()).type is package.HANDSHAKE
+        await self.send(ACK)
+        assert (await self.package()).type is package.HEARTBEAT
+
+
+class TlsPeer(TcpPeer):
+    """One that encrypts."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__()
+        self.sock.close()
+        self._reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            await self.writer.drain()
+
+    def close(self) -> None:
+        self.writer.close()
+
+    async def _more(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            data = await self._reader.read(65536)
         if not data:
             raise EOFError
         self._buffer += data

@@ -39,10 +39,21 @@ def only_line(capsys: pytest.CaptureFixture[str]) -> str:
     [
         (
             ["--help"],
-            ["run", "status", "check", "routes", "keys", "config/servers.json", "ZCHAT_ENV"],
+            [
+                "init",
+                "run",
+                "status",
+                "check",
+                "publish",
+                "routes",
+                "keys",
+                "config/servers.json",
+                "ZCHAT_ENV",
+            ],
         ),
         (["run", "--help"], ["SERVER-ID", "its id in config/servers.json"]),
         (["status", "--help"], ["--json"]),
+        (["publish", "--help"], ["ROOM JSON", "--route", "- reads it from stdin"]),
         (["keys", "--help"], ["all listed ones by default"]),
     ],
 )
@@ -64,6 +75,34 @@ def test_what_is_no_command_exits_2(
         main(arguments)
     assert caught.value.code == 2
     assert "usage: zchat" in capsys.readouterr().err
+
+
+# A new project
+
+
+def test_init_says_what_it_made_and_what_comes_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--folder", str(tmp_path), "init", "my demo"]) == 0
+    *made, empty, then, and_open = capsys.readouterr().out.splitlines()
+    assert f"{tmp_path}/my demo/app.py" in made
+    assert [path for path in made if not Path(path).is_file()] == []
+    assert (empty, then) == ("", f"Now type: cd '{tmp_path}/my demo' && supervisord")
+    assert and_open == "and open http://127.0.0.1:3001"
+
+
+def test_init_may_start_from_the_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--folder", str(tmp_path), "init", "--chat", "."]) == 0
+    capsys.readouterr()
+    assert main(["--folder", str(tmp_path), "routes"]) == 0
+    assert "chat.chatHandler.send" in capsys.readouterr().out
+
+
+def test_init_spoils_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "app.py").write_text("mine")
+    assert main(["--folder", str(tmp_path), "init", "."]) == 2
+    assert "app.py" in only_line(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["app.py"]
 
 
 # What is wrong is one line
@@ -143,7 +182,7 @@ def test_a_taken_port_is_named_with_who_asks(project: Project, server_id: str, k
     port = project.line(server_id.partition("-")[0])[key]
     with socket.create_server(("127.0.0.1", port)):
         code, _, err = ended(project.start("run", server_id))
-    assert code == 2
+    assert code == 1
     assert "Traceback" not in err
     last = err.splitlines()[-1]
     assert last.startswith(f"zchat: {server_id}")
@@ -152,11 +191,29 @@ def test_a_taken_port_is_named_with_who_asks(project: Project, server_id: str, k
     assert "in use" in last
 
 
+def test_a_part_that_cannot_start_is_named_and_exits_1(project: Project) -> None:
+    project.settings('[application]\nmodule = "no_database"\n[client]\nlisten = "127.0.0.1"\n')
+    (project.folder / "no_database.py").write_text(
+        "from zchat import Application\n"
+        "app = Application(__file__)\n"
+        "@app.add\n"
+        "class Database:\n"
+        "    def __init__(self, app): pass\n"
+        "    def start(self): raise OSError('no route to host')\n"
+    )
+    code, _, err = ended(project.start("run", "chat-server-1"))
+    assert code == 1
+    said = "chat-server-1: component Database cannot start: no route to host"
+    assert err.splitlines()[-1] == f"zchat: {said}"
+    assert "starting 4/4 component Database" in err
+    assert "Traceback" not in err
+
+
 def test_other_machines_are_refused_without_keys(project: Project) -> None:
     project.line("chat")["host"] = "192.0.2.1"
     project.write()
     code, _, err = ended(project.start("run", "chat-server-1"))
-    assert code == 2
+    assert code == 1
     assert "Traceback" not in err
     assert "192.0.2.1" in err.splitlines()[-1]
     assert "expected CURVE keys (zchat keys)" in err.splitlines()[-1]
@@ -178,12 +235,13 @@ def test_routes_are_a_table(project: Project, capsys: pytest.CaptureFixture[str]
         ["remote", "chat.chatRemote.add"],
         ["remote", "chat.chatRemote.kick"],
     ]
-    for kind, route, place in table:
+    for kind, route, place, *_ in table:
         path, _, line = place.rpartition(":")
         assert "async def" in "".join(Path(path).read_text().splitlines()[int(line) - 1 :][:2])
         assert kind in path
         assert route.partition(".")[0] in path
     assert len({line.index(row[2]) for line, row in zip(lines, table, strict=True)}) == 1
+    assert [row[3:] for row in table[:5]] == [[], ["retry"], ["serial"], ["serial"], []]
 
 
 def test_where_there_is_no_project_there_are_no_routes(

@@ -1,84 +1,19 @@
-"""Running one server, in its own process and in ours."""
+"""Running one server, in a process of its own."""
 
 from __future__ import annotations
 
-import logging
 import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.ops.project import Project, ended, until_line
-from zchat.chat.app import app as chat
-from zchat.errors import ConfigError
-from zchat.ops import runner
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.delenv("ZCHAT_ENV", raising=False)
     return Project(tmp_path, "gate", "chat", "web")
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """What a process sets once is taken back."""
-    root, zchat = logging.getLogger(), logging.getLogger("zchat")
-    handlers, levels, path = root.handlers[:], (root.level, zchat.level), sys.path[:]
-    yield
-    root.handlers[:], sys.path[:] = handlers, path
-    root.setLevel(levels[0])
-    zchat.setLevel(levels[1])
-    logging.captureWarnings(False)
-
-
-# The application
-
-
-def test_the_installed_application_is_found(tmp_path: Path) -> None:
-    assert runner.application(tmp_path, "zchat.chat.app") is chat
-    assert runner.application(tmp_path, "zchat.chat.app") is chat
-    assert sys.path.count(str(tmp_path)) == 1
-
-
-def test_the_projects_own_comes_first(tmp_path: Path) -> None:
-    (tmp_path / "own_app.py").write_text(
-        "from zchat import Application\napp = Application(__file__)\n"
-    )
-    assert runner.application(tmp_path, "own_app").root == tmp_path
-
-
-@pytest.mark.parametrize("module", ["no_such_app", "zchat.chat.nothing", "zchat.no.such"])
-def test_a_missing_module_is_named(tmp_path: Path, module: str) -> None:
-    with pytest.raises(ConfigError, match=f"no module {module} in {tmp_path}"):
-        runner.application(tmp_path, module)
-
-
-@pytest.mark.parametrize("module", ["", ".", "a..b", "../app", "app.py-"])
-def test_what_is_no_module_name_is_refused(tmp_path: Path, module: str) -> None:
-    with pytest.raises(ConfigError, match="expected the name of a module"):
-        runner.application(tmp_path, module)
-
-
-@pytest.mark.parametrize("text", ["", "app = 7", "from zchat import Application as app"])
-def test_a_module_without_an_application_is_refused(
-    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(sys.modules, "half_an_app", raising=False)
-    (tmp_path / "half_an_app.py").write_text(text)
-    with pytest.raises(ConfigError, match=r"half_an_app: expected `app = Application\(__file__\)`"):
-        runner.application(tmp_path, "half_an_app")
-
-
-def test_what_an_application_lacks_itself_is_its_own_error(tmp_path: Path) -> None:
-    (tmp_path / "needy_app.py").write_text("import no_such_library\n")
-    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
-        runner.application(tmp_path, "needy_app")
-
-
-# Processes
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -101,10 +101,21 @@ async def test_modules_have_a_type_that_browsers_run(running: Running) -> None:
     assert "javascript" in (await ask(running, "/js/main.js")).headers["content-type"]
 
 
+async def test_the_client_for_pages_comes_with_the_package(running: Running) -> None:
+    answer = await ask(running, "/zchat/index.js")
+    assert answer.status == 200
+    assert "javascript" in answer.headers["content-type"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert b"export { Client } from './client.js';" in answer.body
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "/nothing",
+        "/zchat/",
+        "/zchat/../app/main.js",
+        "/zchat/%2e%2e/app/main.js",
         "/js",
         "/js/",
         "/../secret.txt",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -18,6 +19,7 @@ from zchat.protocol.connection import (
     WORKING,
     ClientConnection,
     HandshakeAccepted,
+    HandshakeAsked,
     HandshakeDone,
     HandshakeRefused,
     Heartbeat,
@@ -33,6 +35,8 @@ from zchat.protocol.dictionary import EMPTY, RouteDictionary
 from zchat.protocol.handshake import HandshakeError, HandshakeRequest, ServerHandshake
 from zchat.protocol.message import NOTIFY, REQUEST, Message
 from zchat.protocol.package import DATA, HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, KICK
+from zchat.protocol.protos import NO_PROTOS, Protos
+from zchat.protocol.schema import parse
 
 ROUTE = "chat.chatHandler.send"
 DICTIONARY = RouteDictionary([ROUTE], ["onChat"])
@@ -196,6 +200,40 @@ def test_refused_handshake_is_answered_and_closes() -> None:
         connection.receive(SHAKE)
     assert connection.data_to_send() == package.encode(HANDSHAKE, b'{"code":501}')
     assert connection.state is CLOSED
+
+
+def test_the_application_lets_a_client_in() -> None:
+    connection = ServerConnection(ServerHandshake(heartbeat=3, asks=True))
+    (asked,) = connection.receive(SHAKE)
+    assert isinstance(asked, HandshakeAsked)
+    assert connection.data_to_send() == b""
+    assert connection.receive(SHAKE + ACK + request(1)) == []  # the first is still undecided
+    connection.accept(asked.request, {"hello": 1})
+    (told,) = package.decode(connection.data_to_send())
+    assert json.loads(told.body)["user"] == {"hello": 1}
+    connection.accept(asked.request, None)
+    assert connection.data_to_send() == b""
+    (ready,) = connection.receive(ACK)
+    assert isinstance(ready, Ready)
+
+
+def test_the_application_refuses_a_client() -> None:
+    connection = ServerConnection(ServerHandshake(asks=True))
+    connection.receive(SHAKE)
+    connection.refuse(500)
+    assert connection.data_to_send() == package.encode(HANDSHAKE, b'{"code":500}')
+    assert connection.state is CLOSED
+    connection.refuse(500)
+    assert connection.data_to_send() == b""
+
+
+def test_a_kick_carries_a_code_where_the_transport_has_none() -> None:
+    connection = server()
+    connection.kick("because", 4500)
+    (told,) = package.decode(connection.data_to_send())
+    assert json.loads(told.body) == {"reason": "because", "code": 4500}
+    assert client()[0].receive(package.encode(KICK, told.body)) == [Kicked("because", 4500)]
+    assert client()[0].receive(package.encode(KICK, b'{"code":"4500"}')) == [Kicked("")]
 
 
 def test_kick_tells_the_reason() -> None:
@@ -419,3 +457,29 @@ class AnyClient(RuleBasedStateMachine):
 
 AnyClient.TestCase.settings = settings(max_examples=60, stateful_step_count=12)
 TestAnyClient = AnyClient.TestCase
+
+
+def test_both_ends_have_the_same_protos() -> None:
+    protos = Protos(parse({"onPb": {"required string msg": 1}}).messages)
+    config = ServerHandshake(heartbeat=3, protos=protos)
+    kept = NO_PROTOS
+    for sent in (True, False):
+        client, server = ClientConnection(protos=kept), ServerConnection(config)
+        server.receive(client.data_to_send())
+        answer = server.data_to_send()
+        assert (b"required" in answer) is sent
+        (accepted,) = client.receive(answer)
+        assert isinstance(accepted, HandshakeAccepted)
+        assert accepted.protos is client.protos
+        data = protos.at_server.encode("onPb", {"msg": "hi"})
+        assert client.protos.at_client.decode("onPb", data) == {"msg": "hi"}
+        kept = accepted.protos
+
+
+def test_protos_of_another_server_are_not_used() -> None:
+    kept = Protos(parse({"onPb": {"required string msg": 1}}).messages)
+    client, server = ClientConnection(protos=kept), ServerConnection(ServerHandshake())
+    server.receive(client.data_to_send())
+    (accepted,) = client.receive(server.data_to_send())
+    assert isinstance(accepted, HandshakeAccepted)
+    assert not client.protos

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.vectors import frames
-from zchat.errors import BadRequest, ProtocolError, RequestError
+from tests.protocol.vectors import frames, scenarios
+from zchat.errors import ProtocolError
 from zchat.protocol import package
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
 from zchat.protocol.handshake import (
@@ -18,6 +18,8 @@ from zchat.protocol.handshake import (
     ServerHandshake,
     refusal,
 )
+from zchat.protocol.protos import Protos
+from zchat.protocol.schema import parse
 
 DICTIONARY = RouteDictionary(["chat.chatHandler.send"], ["onChat"])
 BROWSER = HandshakeRequest(client_type="js-websocket", version="0.0.1")
@@ -140,35 +142,21 @@ def test_answers_are_built_once_per_variant() -> None:
     assert handshake.answer(BROWSER) is not handshake.answer(HandshakeRequest(proto_version="x"))
 
 
-def test_user_checks() -> None:
-    def check(request: HandshakeRequest) -> Any:
-        if request.user == "bad":
-            raise BadRequest("bad user")
-        return {"hello": request.user} if request.user else None
-
-    handshake = ServerHandshake(heartbeat=None, check_user=check)
-    assert answer_of(handshake, HandshakeRequest(user=1))["user"] == {"hello": 1}
-    assert answer_of(handshake, HandshakeRequest(user=2))["user"] == {"hello": 2}
-    assert "user" not in answer_of(handshake, HandshakeRequest())
-    with pytest.raises(HandshakeError, match="500: bad user") as caught:
-        handshake.answer(HandshakeRequest(user="bad"))
-    assert caught.value.code == 500
-    assert isinstance(caught.value.__cause__, RequestError)
+def test_what_the_application_says_to_a_client() -> None:
+    handshake = ServerHandshake(heartbeat=None)
+    (told,) = package.decode(handshake.answer(BROWSER, {"hello": 1}))
+    assert json.loads(told.body) == {"code": 200, "sys": {}, "user": {"hello": 1}}
+    assert "user" not in answer_of(handshake, BROWSER)
+    assert handshake.answer(BROWSER, {}) is handshake.answer(BROWSER)
 
 
-def test_client_check_comes_first() -> None:
-    seen: list[HandshakeRequest] = []
-    handshake = ServerHandshake(
-        check_client=lambda kind, version: (kind, version) != ("old", "0"),
-        check_user=seen.append,
-    )
+def test_unfit_clients() -> None:
+    handshake = ServerHandshake(check_client=lambda kind, version: (kind, version) != ("old", "0"))
     with pytest.raises(HandshakeError, match="501: client type 'old', version '0'") as caught:
-        handshake.answer(HandshakeRequest("old", "0", user=1))
+        handshake.check(HandshakeRequest("old", "0", user=1))
     recorded = frames("handshake: sys.type refused by checkClient")[1]["hex"]
     assert refusal(caught.value.code).hex() == recorded
-    assert seen == []
-    handshake.answer(HandshakeRequest("old", "1"))
-    assert len(seen) == 1
+    handshake.check(HandshakeRequest("old", "1"))
 
 
 @pytest.mark.parametrize("heartbeat", [0, -1, 1.5, 3.0, True])
@@ -257,3 +245,55 @@ def test_any_object_as_request_or_answer(body: dict[str, Any]) -> None:
     except ProtocolError:
         return
     assert response.code == body["code"]
+
+
+PROTOS = Protos(parse({"onChat": {"required string msg": 1}}).messages)
+
+
+def test_protos_are_sent_to_whom_keeps_others_or_none() -> None:
+    handshake = ServerHandshake(heartbeat=None, protos=PROTOS)
+    told = {"protos": PROTOS.as_wire(), "useProto": True}
+    assert answer_of(handshake, BROWSER)["sys"] == told
+    for version in ("?", PROTOS.version.lower(), PROTOS.version + "="):
+        assert answer_of(handshake, HandshakeRequest(proto_version=version))["sys"] == told
+    kept = HandshakeRequest(proto_version=PROTOS.version)
+    assert answer_of(handshake, kept)["sys"] == {"useProto": True}
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "handshake: full options, first contact",
+        "handshake: dictVersion and protoVersion match",
+        "handshake: protoVersion matches, no dictVersion",
+    ],
+)
+def test_answers_of_a_live_server_with_all_options(scenario: str) -> None:
+    told = "handshake: full options, first contact"
+    scenario = next(name for name in scenarios() if name.startswith(scenario))
+    recorded = json.loads(frames(told)[1]["text"].removeprefix("handshake "))["sys"]
+    pushes = ["onPush", "onUnicode", "area.h.extra"]
+    dictionary = RouteDictionary([r for r in recorded["dict"] if r not in pushes], pushes)
+    protos = Protos.from_wire(recorded["protos"])
+    handshake = ServerHandshake(heartbeat=3, dictionary=dictionary, protos=protos)
+    answer = answer_of(handshake, HandshakeRequest.from_body(body_of(scenario)))
+    wanted = json.loads(frames(scenario)[1]["text"].removeprefix("handshake "))
+    wanted.pop("user", None)
+    assert json.dumps(answer) == json.dumps(wanted)
+
+
+def read_protos(system: dict[str, Any], kept: Protos = PROTOS) -> Protos:
+    data = json.dumps({"code": 200, "sys": system}).encode()
+    return HandshakeResponse.from_body(data, EMPTY, kept).protos
+
+
+def test_a_client_uses_kept_protos_only_where_the_server_says_so() -> None:
+    assert read_protos({"useProto": True}) is PROTOS
+    assert not read_protos({})
+    assert not read_protos({"protos": RESET})
+    assert read_protos({"protos": PROTOS.as_wire(), "useProto": True}).version == PROTOS.version
+
+
+def test_protos_that_make_no_sense_break_the_protocol() -> None:
+    with pytest.raises(ProtocolError, match="the server's protos"):
+        read_protos({"protos": {"server": 5}})

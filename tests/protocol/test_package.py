@@ -13,6 +13,7 @@ from zchat.protocol.package import (
     MAX_BODY,
     Package,
     PackageDecoder,
+    PackageTooBig,
     PackageType,
     decode,
     encode,
@@ -109,6 +110,7 @@ def test_stream_breaks_at_the_header_of_a_body_beyond_the_limit() -> None:
     decoder = PackageDecoder(limit=100)
     assert decoder.feed(encode(HEARTBEAT) + b"\x04\x00\x00\x65") == [Package(HEARTBEAT)]
     assert "the limit is 100" in str(decoder.error)
+    assert isinstance(decoder.error, PackageTooBig)
 
 
 def test_broken_stream_refuses_more() -> None:

@@ -23,9 +23,20 @@ def _all_cases() -> list[Case]:
 
 
 @cache
+def _transcripts() -> dict[str, Any]:
+    recorded: dict[str, Any] = json.loads((_FOLDER / "transcripts.json").read_text())
+    return recorded
+
+
+@cache
 def _scenarios() -> dict[str, list[Case]]:
-    recorded = json.loads((_FOLDER / "transcripts.json").read_text())
-    return {scenario["name"]: scenario["frames"] for scenario in recorded["scenarios"]}
+    return {scenario["name"]: scenario["frames"] for scenario in _transcripts()["scenarios"]}
+
+
+def apps() -> dict[str, Any]:
+    """The applications that the recorded conversations were held with."""
+    told: dict[str, Any] = _transcripts()["about"]["apps"]
+    return told
 
 
 def cases(layer: str, *ops: str) -> list[Case]:

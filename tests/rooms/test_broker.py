@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -426,6 +427,22 @@ async def written_by_another(bench: Bench, *drafts: Draft, channel: str = "room"
 
 async def journalled(bench: Bench) -> list[str]:
     return [p.cid for p in (await bench.store.memory.read("room", 0, 9999)).publications]
+
+
+async def test_who_gave_up_hears_of_no_failure(bench: Bench) -> None:
+    """Nor does the log: that nobody waited for an answer is no fault."""
+    stream = await bench.stream()
+    bench.store.gate.clear()
+    first = bench.offer(stream, 0)
+    await eventually(lambda: bench.store.batches)
+    given_up = bench.broker.offer(stream, named("c1"))
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    stream.close(Unavailable("it moved"))
+    bench.store.gate.set()
+    assert await outcomes([first]) == [1]
+    assert not stream.pending
+    gc.collect()  # what nobody asked for is logged when it goes
 
 
 async def test_repeats_that_another_has_journalled_are_not_written_again(

@@ -47,9 +47,25 @@ def test_a_roster_of_another_list_is_brought_to_where_this_one_begins(
     log: Changes, version: int
 ) -> None:
     roster = ["alice", "ghost", "bob", "carol"]
-    assert log.bring(version, roster, LIST) == [leaves(100, "ghost"), *log.after(100)]
-    assert log.bring(version, [], LIST) == [joins(100, "alice"), *log.after(100)]
+    assert log.bring(version, roster, LIST) == [leaves(103, "ghost"), leaves(103, "bob")]
+    assert log.bring(version, [], LIST) == [joins(103, "alice"), joins(103, "carol")]
     assert log.unexplained(version, roster, LIST) == ["ghost"]
+
+
+def test_what_is_in_doubt_is_told_in_any_case(log: Changes) -> None:
+    doubtful = ["alice", "carol", "ghost"]
+    now = [joins(103, "alice"), leaves(103, "ghost")]
+    assert log.bring(103, LIST, LIST, ["alice", "ghost"]) == now
+    assert log.bring(102, ["alice"], LIST, doubtful) == [joins(103, "carol"), *now]
+    found = log.bring(0, ["alice", "ghost"], LIST, ["ghost", "alice"])
+    assert found == [leaves(103, "ghost"), joins(103, "alice"), joins(103, "carol")]
+
+
+def test_the_list_as_it_was(log: Changes) -> None:
+    assert log.undo(103, LIST) == LIST
+    assert log.undo(102, LIST) == log.undo(100, LIST) == ["alice"]
+    assert log.undo(101, LIST) == ["alice", "bob"]
+    assert log.undo(99, LIST) is None
 
 
 def test_a_list_may_begin_again(log: Changes) -> None:
@@ -65,29 +81,31 @@ def test_when_full_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> N
         log.add(joins(version, uid))
     everybody = ["alice", "bob", "carol"]
     assert log.bring(1, ["alice"], everybody) == [joins(2, "bob"), joins(3, "carol")]
-    assert log.bring(0, [], everybody) == [*(joins(1, "alice"), joins(2, "bob"), joins(3, "carol"))]
+    assert log.bring(0, [], everybody) == [joins(3, uid) for uid in everybody]
 
 
 @given(
     changes=st.lists(st.sampled_from("abcde"), max_size=20),
     roster=st.sets(st.sampled_from("abcdefg")),
     claimed=st.sets(st.sampled_from("abcde")),
+    doubtful=st.sets(st.sampled_from("abcdefg")),
 )
 def test_any_roster_becomes_the_list(
-    changes: list[str], roster: set[str], claimed: set[str]
+    changes: list[str], roster: set[str], claimed: set[str], doubtful: set[str]
 ) -> None:
     members, log = set(claimed), Changes(100)
     for version, uid in enumerate(changes, 101):
         log.add(Change(uid, uid not in members, version))
         members ^= {uid}
-    found = set(roster)
+    found, opposite = set(roster), roster ^ doubtful
     versions = []
-    for uid, joined, version in log.bring(0, sorted(roster), members):
+    for uid, joined, version in log.bring(0, sorted(roster), members, sorted(doubtful)):
         found = found | {uid} if joined else found - {uid}
+        opposite = opposite | {uid} if joined else opposite - {uid}
         versions.append(version)
-    assert found == members
+    assert found == opposite == members
     assert versions == sorted(versions)
-    assert versions[-1:] in ([], [100], [100 + len(changes)])
+    assert set(versions) <= {100 + len(changes)}
 
 
 def test_a_roster_of_thousands() -> None:

@@ -11,6 +11,9 @@ import pytest
 from tests.support.logs import ExpectedLogs
 from zchat.protocol import message, package
 from zchat.protocol.dictionary import RouteDictionary
+from zchat.protocol.misfit import Misfit
+from zchat.protocol.protos import Protos
+from zchat.protocol.schema import parse
 from zchat.rooms.broker import Stream
 from zchat.rooms.changes import Change
 from zchat.rooms.channel import Channel, Framer, PresencePushes
@@ -69,25 +72,31 @@ def taken(now: float) -> Channel:
 
 def test_who_is_missing_when_a_channel_is_taken_is_lost_and_leaves_after_the_grace() -> None:
     channel = taken(50.0)
-    assert channel.compare(0, ["alice", "ghost"], 51.0) == [Change("ghost", True, 102)]
-    assert channel.compare(0, ["ghost"], 52.0) == [
-        Change("alice", True, 101),
-        Change("ghost", True, 102),
-    ]
+    assert channel.compare(0, ["alice", "ghost"], [], 51.0) == []
+    assert channel.presence.uids() == ["alice", "ghost"]
+    assert channel.compare(0, ["ghost"], [], 52.0) == [Change("alice", True, 102)]
     assert list(channel.presence.expire(55.9)) == []
     assert list(channel.presence.expire(56.0)) == [Change("ghost", False, 103)]
-    assert channel.compare(0, ["alice", "ghost"], 56.0)[-1] == Change("ghost", False, 103)
+    assert channel.compare(0, ["alice", "ghost"], [], 56.0)[-1] == Change("ghost", False, 103)
 
 
 def test_later_it_has_left() -> None:
     channel = taken(50.0)
-    assert channel.compare(0, ["alice", "ghost"], 56.0) == [Change("ghost", False, 101)]
+    assert channel.compare(0, ["alice", "ghost"], [], 56.0) == [Change("ghost", False, 101)]
     assert not channel.presence.losing
 
 
 def test_who_a_roster_of_this_list_has_too_many_is_none_of_ours() -> None:
     channel = taken(50.0)
-    assert channel.compare(101, ["alice", "ghost"], 51.0) == []
+    assert channel.compare(101, ["alice", "ghost"], [], 51.0) == []
+    assert not channel.presence.losing
+
+
+def test_who_only_some_know_of_is_not_waited_for() -> None:
+    channel = taken(50.0)
+    told = [Change("ghost", False, 101)]
+    assert channel.compare(0, ["alice"], ["ghost"], 51.0) == told
+    assert channel.compare(101, ["alice"], ["ghost"], 51.0) == told
     assert not channel.presence.losing
 
 
@@ -141,3 +150,22 @@ def test_a_batch_is_one_frame() -> None:
     frame = decode_frame(framer.published("e", batch))
     assert isinstance(frame, Published)
     assert (frame.epoch, frame.first, len(frame.items)) == ("e", 4, 2)
+
+
+def test_presence_pushes_have_schemas_as_well(expected_logs: ExpectedLogs) -> None:
+    file = {"onJoin": {"required string uid": 1}, "onLeave": {"required string who": 1}}
+    protos = Protos(parse(file).messages)
+    framer = Framer(PresencePushes("onJoin", "onLeave"), NO_CODES, protos)
+    joined = framer.change("e", Change("alice", True, 1))
+    assert joined.package.endswith(b"\x06onJoin\x0a\x05alice")
+    expected_logs("zchat.app", "no presence push of alice")
+    assert framer.change("e", Change("alice", False, 2)).package == b""
+
+
+def test_bodies_are_checked_before_they_are_journalled() -> None:
+    protos = Protos(parse({"onChat": {"required string msg": 1}}).messages)
+    framer = Framer(PresencePushes(), NO_CODES, protos)
+    framer.check("onChat", b'{"msg":"hi"}')
+    framer.check("onNews", b"{}")
+    with pytest.raises(Misfit, match="msg: required, and missing"):
+        framer.check("onChat", b'{"msg":null}')

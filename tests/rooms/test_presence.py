@@ -10,15 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from zchat.errors import RequestError
 from zchat.rooms.changes import Change
 from zchat.rooms.presence import (
-    MAX_TOKEN,
     NOBODY,
     AlreadyMember,
     Evicted,
     NotMember,
     Presence,
     SessionRef,
-    usable,
 )
+from zchat.rooms.resume import NO_TOKEN, Token
 
 GRACE = 5.0
 
@@ -167,21 +166,26 @@ def test_a_claim_by_who_is_in_evicts_nobody(presence: Presence) -> None:
 
 
 def test_a_session_keeps_the_token_that_it_came_with(presence: Presence) -> None:
-    presence.join("alice", ref(1), since=0, exclusive=True, token="one")
-    presence.join("alice", ref(1), since=0, exclusive=True, token="two")
-    presence.claim("alice", ref(1), since=0, exclusive=True, token="three")
-    assert presence.token("alice", ref(1)) == "one"
-    assert presence.token("alice", ref(2)) == presence.token("bob", ref(1)) == ""
+    presence.join("alice", ref(1), since=0, exclusive=True, token=Token("one"))
+    presence.join("alice", ref(1), since=0, exclusive=True, token=Token("two"))
+    presence.claim("alice", ref(1), since=0, exclusive=True, token=Token("three"))
+    assert presence.token("alice", ref(1)) == Token("one")
+    assert presence.token("alice", ref(2)) == presence.token("bob", ref(1)) == NO_TOKEN
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_a_token_takes_the_place_of_its_former_session_without_a_word(
     presence: Presence, exclusive: bool
 ) -> None:
-    presence.join("alice", ref(1), since=0, exclusive=exclusive, token="mine")
-    assert presence.check("alice", ref(2, "b"), exclusive=exclusive, token="mine") == {ref(1)}
+    presence.join("alice", ref(1), since=0, exclusive=exclusive, token=Token("mine"))
+    assert presence.check("alice", ref(2, "b"), exclusive=exclusive, token=Token("mine")) == {
+        ref(1)
+    }
     assert presence.sessions("alice") == {ref(1)}, "asking changes nothing"
-    assert presence.join("alice", ref(2, "b"), since=9, exclusive=exclusive, token="mine") is None
+    assert (
+        presence.join("alice", ref(2, "b"), since=9, exclusive=exclusive, token=Token("mine"))
+        is None
+    )
     assert presence.sessions("alice") == {ref(2, "b")}
     assert presence.version == 1
     presence.lose("alice", ref(1), 9)
@@ -193,25 +197,25 @@ def test_a_token_takes_the_place_of_its_former_session_without_a_word(
 
 @pytest.mark.parametrize("token", ["", "other", "min", "mine "])
 def test_a_name_is_not_given_for_another_token(presence: Presence, token: str) -> None:
-    presence.join("alice", ref(1), since=0, exclusive=True, token="mine")
+    presence.join("alice", ref(1), since=0, exclusive=True, token=Token("mine"))
     with pytest.raises(AlreadyMember):
-        presence.join("alice", ref(2), since=0, exclusive=True, token=token)
+        presence.join("alice", ref(2), since=0, exclusive=True, token=Token(token))
     assert presence.sessions("alice") == {ref(1)}
 
 
 def test_sessions_without_a_token_are_nobodys_to_take(presence: Presence) -> None:
     presence.join("alice", ref(1), since=0, exclusive=True)
     with pytest.raises(AlreadyMember):
-        presence.join("alice", ref(2), since=0, exclusive=True, token="")
+        presence.join("alice", ref(2), since=0, exclusive=True, token=NO_TOKEN)
 
 
 def test_a_token_takes_the_place_of_no_other_session(presence: Presence) -> None:
-    presence.join("alice", ref(1), since=0, token="one")
-    presence.join("alice", ref(2), since=0, token="two")
+    presence.join("alice", ref(1), since=0, token=Token("one"))
+    presence.join("alice", ref(2), since=0, token=Token("two"))
     with pytest.raises(AlreadyMember):
-        presence.join("alice", ref(3), since=0, exclusive=True, token="one")
+        presence.join("alice", ref(3), since=0, exclusive=True, token=Token("one"))
     assert presence.sessions("alice") == {ref(1), ref(2)}
-    presence.join("alice", ref(3), since=0, token="one")
+    presence.join("alice", ref(3), since=0, token=Token("one"))
     assert presence.sessions("alice") == {ref(2), ref(3)}
 
 
@@ -222,7 +226,7 @@ def test_of_two_claims_with_one_token_the_later_wins(
 ) -> None:
     """Their client has come back before the former session's frontend heard of it."""
     evicted = [
-        presence.claim("alice", ref(n), since=float(n), exclusive=exclusive, token="mine")
+        presence.claim("alice", ref(n), since=float(n), exclusive=exclusive, token=Token("mine"))
         for n in (first, 3 - first)
     ]
     assert evicted == [NOBODY, put_out(ref(1), resumed=True)]
@@ -230,26 +234,38 @@ def test_of_two_claims_with_one_token_the_later_wins(
 
 
 def test_a_claim_of_the_former_session_comes_too_late(presence: Presence) -> None:
-    presence.claim("alice", ref(1), since=1, exclusive=True, token="mine")
+    presence.claim("alice", ref(1), since=1, exclusive=True, token=Token("mine"))
     presence.lose("alice", ref(1), 50)
-    presence.join("alice", ref(2), since=2, exclusive=True, token="mine")
-    again = presence.claim("alice", ref(1), since=1, exclusive=True, token="mine")
+    presence.join("alice", ref(2), since=2, exclusive=True, token=Token("mine"))
+    again = presence.claim("alice", ref(1), since=1, exclusive=True, token=Token("mine"))
     assert again == put_out(ref(1), resumed=True)
     assert presence.sessions("alice") == {ref(2)}
 
 
-@pytest.mark.parametrize(
-    ("token", "verdict"),
-    [
-        ("", False),
-        ("0af3", True),
-        ("x" * MAX_TOKEN, True),
-        ("x" * (MAX_TOKEN + 1), False),
-        ("ü", False),
-    ],
-)
-def test_usable_tokens(token: str, verdict: bool) -> None:
-    assert usable(token) is verdict
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_an_earlier_attempt_that_comes_late_changes_nothing(
+    presence: Presence, exclusive: bool
+) -> None:
+    presence.join("alice", ref(2), since=0, exclusive=exclusive, token=Token("mine", 2))
+    for attempt in (0, 1):
+        late = Token("mine", attempt)
+        with pytest.raises(AlreadyMember, match="later attempt"):
+            presence.join("alice", ref(1), since=9, exclusive=exclusive, token=late)
+    assert presence.sessions("alice") == {ref(2)}
+    again = presence.check("alice", ref(3), exclusive=exclusive, token=Token("mine", 2))
+    assert again == presence.check("alice", ref(3), exclusive=exclusive, token=Token("mine", 3))
+    assert again == {ref(2)}
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_two_claims_of_one_client_the_later_attempt_wins(presence: Presence, first: int) -> None:
+    """Whatever their owners' clocks said."""
+    evicted = [
+        presence.claim("alice", ref(n), since=-n, exclusive=True, token=Token("mine", n))
+        for n in (first, 3 - first)
+    ]
+    assert evicted == [NOBODY, put_out(ref(1), resumed=True)]
+    assert presence.sessions("alice") == {ref(2)}
 
 
 def test_who_is_expected_is_a_member(presence: Presence) -> None:
@@ -263,7 +279,7 @@ def test_who_is_expected_is_a_member(presence: Presence) -> None:
 
 
 UIDS = st.sampled_from(["alice", "bob", "carol"])
-TOKENS = st.sampled_from(["", "one", "two"])
+TOKENS = st.builds(Token, st.sampled_from(["", "one", "two"]), st.integers(0, 2))
 REFS = st.builds(ref, st.integers(1, 3), st.sampled_from(["life1", "life2"]))
 
 
@@ -275,7 +291,7 @@ class PresenceMachine(RuleBasedStateMachine):
         self.presence = Presence(GRACE)
         self.now = 0.0
         self.pairs: set[tuple[str, SessionRef]] = set()
-        self.stays: dict[tuple[str, SessionRef], tuple[str, float]] = {}  # token, since
+        self.stays: dict[tuple[str, SessionRef], tuple[Token, float]] = {}  # token, since
         self.order: list[str] = []
         self.exclusive: dict[str, bool] = {}
         self.since: dict[str, float] = {}
@@ -287,12 +303,13 @@ class PresenceMachine(RuleBasedStateMachine):
     def sessions(self, uid: str) -> set[SessionRef]:
         return {session for name, session in self.pairs if name == uid}
 
-    def former(self, uid: str, session: SessionRef, token: str) -> set[SessionRef]:
-        """Other sessions of the uid with that token."""
+    def former(self, uid: str, session: SessionRef, token: Token) -> set[SessionRef]:
+        """Other sessions of the uid that are of that client."""
         others = self.sessions(uid) - {session}
-        return {other for other in others if token and self.stays[uid, other][0] == token}
+        secret = token.secret
+        return {o for o in others if secret and self.stays[uid, o][0].secret == secret}
 
-    def enter(self, uid: str, session: SessionRef, token: str, since: float) -> None:
+    def enter(self, uid: str, session: SessionRef, token: Token, since: float) -> None:
         if (uid, session) not in self.pairs:
             self.stays[uid, session] = token, since
         self.pairs.add((uid, session))
@@ -315,10 +332,11 @@ class PresenceMachine(RuleBasedStateMachine):
         self.version = change.version
 
     @rule(uid=UIDS, session=REFS, exclusive=st.booleans(), token=TOKENS)
-    def join(self, uid: str, session: SessionRef, exclusive: bool, token: str) -> None:
+    def join(self, uid: str, session: SessionRef, exclusive: bool, token: Token) -> None:
         former = self.former(uid, session, token)
         others = self.sessions(uid) - {session} - former
-        if others and (exclusive or self.exclusive[uid]):
+        late = any(self.stays[uid, other][0].attempt > token.attempt for other in former)
+        if late or (others and (exclusive or self.exclusive[uid])):
             with pytest.raises(AlreadyMember):
                 self.presence.join(uid, session, since=self.now, exclusive=exclusive, token=token)
             return
@@ -359,7 +377,7 @@ class PresenceMachine(RuleBasedStateMachine):
 
     @rule(uid=UIDS, session=REFS, since=st.integers(0, 50), exclusive=st.booleans(), token=TOKENS)
     def claim(
-        self, uid: str, session: SessionRef, since: float, exclusive: bool, token: str
+        self, uid: str, session: SessionRef, since: float, exclusive: bool, token: Token
     ) -> None:
         others = self.sessions(uid) - {session}
         former = self.former(uid, session, token)
@@ -368,7 +386,8 @@ class PresenceMachine(RuleBasedStateMachine):
         resumed = bool(former and new)
         loses = contested and since >= self.since[uid]
         if resumed:
-            loses = any(since <= self.stays[uid, other][1] for other in former)
+            mine, theirs = (token.attempt, since), [self.stays[uid, other] for other in former]
+            loses = any(mine <= (token.attempt, since) for token, since in theirs)
         evicted = self.presence.claim(uid, session, since=since, exclusive=exclusive, token=token)
         winners = former if resumed else others if contested else set()
         assert evicted == put_out(*({session} if loses else winners), resumed=resumed)

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.logs import ExpectedLogs
 from zchat.errors import ClusterError
 from zchat.protocol import message, package
 from zchat.protocol.body import dumps
 from zchat.protocol.dictionary import RouteDictionary
+from zchat.protocol.misfit import Misfit
+from zchat.protocol.protos import Protos
+from zchat.protocol.schema import compile_routes, parse
 from zchat.rooms.stream import (
     MAX_BODY_BYTES,
     Draft,
@@ -20,6 +24,8 @@ from zchat.rooms.stream import (
     Publication,
     Published,
     StreamFrame,
+    check_body,
+    check_name,
     decode_frame,
     encode_frame,
     first_page,
@@ -96,6 +102,17 @@ def test_a_run_of_publications_is_one_frame() -> None:
     assert [read(item.package)[1]["offset"] for item in frame.items] == [7, 8]
 
 
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\0b", "\nx", "\ud800"])
+def test_names_that_no_channel_has(name: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (half a pair has a text of Python's)
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 200, "水 / 1"])
+def test_names_that_channels_have(name: str) -> None:
+    check_name(name)
+
+
 def test_a_draft_becomes_a_publication_at_its_place() -> None:
     draft = Draft("onChat", b"{}", "alice", "c1", ("bob",))
     assert draft.at(3, 99) == Publication(3, "onChat", b"{}", "alice", "c1", 99, ("bob",))
@@ -130,3 +147,52 @@ def test_a_page_has_room_for_one_at_least(size: int, count: int) -> None:
     run = [publication(offset, b'{"a":1234}') for offset in (1, 2, 3)]
     assert first_page(run, size) == run[:count]
     assert first_page([], size) == []
+
+
+OWN = {"optional string epoch": 4, "optional uInt32 offset": 5, "optional double ts": 6}
+ON_CHAT = {"required string msg": 1, "optional string id": 7, **OWN}
+PROTOS = Protos(parse({"onChat": ON_CHAT}).messages)
+
+
+def pushed(data: bytes) -> dict[str, object]:
+    """The body of a push of onChat, as a client with its schema reads it."""
+    (found,) = package.decode(data)
+    push = message.decode(found.body, NO_CODES)
+    body: dict[str, object] = PROTOS.at_client.decode(push.route, push.body)
+    return body
+
+
+def test_a_schema_carries_the_members_that_it_declares() -> None:
+    said = publication(7, b'{"msg":"hi","extra":1}')
+    assert pushed(build(said, "e1", NO_CODES, PROTOS)) == {
+        "msg": "hi",
+        "epoch": "e1",
+        "offset": 7,
+        "ts": 1700000000000,
+        "id": "e1-7",
+    }
+    bare = Protos(parse({"onChat": {"required string msg": 1}}).messages)
+    assert b"\x0a\x02hi" in build(said, "e1", NO_CODES, bare)[-4:]
+
+
+def test_other_routes_stay_json() -> None:
+    said = Publication(1, "onNews", b'{"a":1}', "", "c", 5)
+    assert build(said, "e", NO_CODES, PROTOS) == build(said, "e", NO_CODES)
+
+
+def test_a_journalled_body_that_no_schema_fits_is_for_nobody(expected_logs: ExpectedLogs) -> None:
+    expected_logs("zchat.app", "e1/2 cannot be sent: a push on onChat: msg: required, and missing")
+    run = [publication(1), publication(2, b'{"text":"hi"}'), publication(3)]
+    frame = published(run, "e1", NO_CODES, PROTOS)
+    assert [item.audience for item in frame.items] == [None, (), None]
+    assert frame.items[1].package == b""
+    assert pushed(frame.items[2].package)["offset"] == 3
+
+
+def test_bodies_are_checked_as_they_will_be_sent() -> None:
+    schema = compile_routes(
+        parse({"r": {"required uInt32 offset": 1, "required string msg": 2}}).messages
+    )["r"]
+    check_body({"msg": "hi"}, schema)
+    with pytest.raises(Misfit, match="msg: expected a string"):
+        check_body({"msg": 5}, schema)

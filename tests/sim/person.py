@@ -23,6 +23,7 @@ from zchat.frontend.disconnect import Disconnect
 from zchat.protocol.body import dumps, loads
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import Message, MessageType
+from zchat.rooms.resume import Token
 from zchat.rooms.stream import StreamPosition
 from zchat.testing.events import (
     Acked,
@@ -93,7 +94,7 @@ class Person:
         self._dictionary = dictionary
         self._happened = happened
         self._link: Link | None = None
-        self._recovery = Recovery()
+        self._recovery = Recovery(token=Token(f"{random.getrandbits(64):016x}"))
         self._answers: dict[int, Answered] = {}
         self._requests = 0
         self._said = 0
@@ -134,7 +135,7 @@ class Person:
         self.inside = False
         self.unsent.hold()
         self._tell(Left(self._now, self.name, self.room))
-        moved = Recovery()
+        moved = Recovery(token=self._recovery.token)
         self._moving = room, moved
         body = {"rid": room, **moved.asking()}
         self._request(SWITCH, body, partial(self._moved, room, moved))

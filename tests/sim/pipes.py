@@ -59,6 +59,9 @@ class SimDealer:
         self._link.to_server(self._link.server.take, self._routing_id, message)  # type: ignore[attr-defined]
         return True
 
+    def look(self) -> None:
+        """What becomes of the link is told by the network."""
+
     def check(self) -> None:
         """What has come is told by the network."""
 

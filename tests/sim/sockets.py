@@ -41,6 +41,7 @@ class SimConnection:
         self.user: Any = None
         self.remote_address = "192.0.2.1"
         self.host = "chat.example"
+        self.uid = ""
         self.disconnect: Disconnect | None = None
         self._shared = shared
         self._link = link
@@ -115,6 +116,7 @@ class SimConnections:
         on_open: Callable[[SimConnection], None],
         on_message: Callable[[SimConnection, Message], None],
         on_close: Callable[[SimConnection, Disconnect], None],
+        on_handshake: object,
     ) -> None:
         self.process: Process | None = current_process()
         self.capacity = capacity
@@ -142,15 +144,16 @@ class SimConnections:
 class SimAcceptor:
     """Stands for zchat.frontend.acceptor.Acceptor."""
 
-    def __init__(
-        self, server_id: str, connections: SimConnections, *, health: object, origins: object
-    ) -> None:
+    def __init__(self, server_id: str, connections: SimConnections, **options: object) -> None:
         self._connections = connections
         self._address = door(server_id)
 
     def bind(self, host: str, port: int) -> int:
         self._connections.network.listen(self._address, self._connections)
         return port
+
+    def tick(self, now: float) -> None:
+        """There are no certificates here."""
 
     async def stop(self, *, seconds: float) -> None:
         self._connections.network.unlisten(self._address, self._connections)

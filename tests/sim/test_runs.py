@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.soak import rounds
 from tests.support.sources import ROOT
 
-SEEDS = int(os.environ.get("ZCHAT_SIM_SEEDS", "200"))
-"""How many are run; `make simulate` runs more."""
+SEEDS = rounds(200, soak=2000)
+"""How many are run."""
 
 REGRESSIONS = {
     6: "the journal failed while a client recovered, which got an internal error",
@@ -41,7 +42,7 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3 * SEEDS)
 def test_nothing_is_lost_doubled_or_swapped() -> None:
     half = SEEDS // 2
     with ThreadPoolExecutor(2) as both:

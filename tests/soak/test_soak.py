@@ -24,6 +24,7 @@ import pytest
 
 from tests.conftest import PASSED
 from tests.soak.faults import Faults
+from tests.support.soak import rounds
 from tests.support.supervised import Supervised
 from zchat.config import settings
 from zchat.ops.check import READING, TALK, read_journal
@@ -32,8 +33,7 @@ from zchat.testing.swarm import Plan, Swarm
 from zchat.testing.tally import Tally
 from zchat.testing.verdict import Minimums
 
-LONG = "ZCHAT_SOAK" in os.environ
-SECONDS = 300 if LONG else 60
+SECONDS = rounds(60, soak=300)
 TIMES = SECONDS // 60
 SEED = int(os.environ.get("ZCHAT_SEED", secrets.randbits(32)))
 GRACE = 3.0

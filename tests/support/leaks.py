@@ -1,4 +1,4 @@
-"""What a test left open: file descriptors (sockets, pipes, epolls, files) and asyncio tasks."""
+"""What a test left behind: file descriptors (sockets, pipes, epolls, files), threads, tasks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def leaked_files(before: dict[int, str]) -> list[str]:
         gc.collect()
         time.sleep(5 * MS)
     return [f"fd {number}: {_describe(number, target)}" for number, target in leaked.items()]
+
+
+def leaked_threads(before: set[threading.Thread]) -> list[str]:
+    """Descriptions of the threads that run now and did not run in `before`.
+
+    Those of a loop's executor are as old as the loop, which may be that of a whole module.
+    """
+    deadline = time.monotonic() + SETTLE
+    begun = set(threading.enumerate()) - before
+    leaked = [thread for thread in begun if not thread.name.startswith("asyncio_")]
+    for thread in leaked:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [repr(thread) for thread in leaked if thread.is_alive()]
 
 
 async def leaked_tasks() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.timing import MS, eventually
-from zchat.client import Client
+from zchat.client import Client, Ending, StateChange
 
 PUSHES = ("onChat", "onAdd", "onLeave")
 
@@ -23,11 +23,23 @@ class Person:
     def __init__(self, name: str, url: str, uid: str | None, **options: Any) -> None:
         self.name = name
         self.client = Client(url, uid=uid, **options)
-        self.pushes: dict[str, list[dict[str, Any]]] = {route: [] for route in PUSHES}
+        self.pushes: dict[str, list[dict[str, Any]]] = {}
         """Everything that was pushed, by route."""
-        self._taken = dict.fromkeys(PUSHES, 0)
+        self.ending: Ending | None = None
+        """Why its connection ended last."""
+        self._taken: dict[str, int] = {}
         for route in PUSHES:
-            self.client.on(route, self.pushes[route].append)
+            self.listen(route)
+        self.client.on_state(self._note)
+
+    def listen(self, route: str) -> None:
+        """Keep pushes of another route too."""
+        self.pushes[route] = []
+        self._taken[route] = 0
+        self.client.on(route, self.pushes[route].append)
+
+    def _note(self, change: StateChange) -> None:
+        self.ending = change.ending or self.ending
 
     async def start(self) -> None:
         """Connect."""

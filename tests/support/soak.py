@@ -1,4 +1,7 @@
-"""How much is done in a run that is meant to take long: `make soak` sets ZCHAT_SOAK."""
+"""How much is done in a run that is meant to take long: `make soak` sets ZCHAT_SOAK to 1.
+
+Where it is empty or 0, as in the normal run, nothing takes long.
+"""
 
 from __future__ import annotations
 

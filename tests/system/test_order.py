@@ -97,7 +97,7 @@ async def talk(cluster: Cluster) -> AsyncIterator[list[Talker]]:
     for talker in talkers:
         await eventually(lambda t=talker: t.acknowledged <= set(t.heard))  # type: ignore[misc]
         assert talker.heard == sorted(set(talker.heard))
-        assert {answer["code"] for answer in talker.refused} <= {503, 504}
+        assert talker.refused == []
 
 
 async def has_gone_on(talkers: list[Talker]) -> None:
@@ -139,7 +139,6 @@ async def test_a_worker_is_killed_and_taken_out(cluster: Cluster) -> None:
 
 
 async def test_a_worker_is_killed_and_comes_back(cluster: Cluster) -> None:
-    async with talk(cluster) as talkers:
+    async with talk(cluster):
         await cluster.kill("chat-server-1")
         await cluster.start("chat-server-1")
-    assert [talker.refused for talker in talkers] == [[]] * 5

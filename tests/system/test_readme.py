@@ -56,13 +56,14 @@ def servers(project: Path) -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate(timeout=15_000 * MS)
 
 
+@pytest.mark.timeout(120)
 async def test_build_on_it(project: Path, servers: list[subprocess.Popen[str]]) -> None:
     def walk() -> list[str]:
         """What it prints, once the servers are ready."""
         said, _ = python(project, "walk.py").communicate(timeout=15_000 * MS)
         return [] if "Traceback" in said else said.splitlines()
 
-    here, step = await eventually(walk, 15_000 * MS)
+    here, step = await eventually(walk, 40_000 * MS)
     assert here.startswith("{'here': ['alice']")
     assert "'who': 'alice', 'x': 1.0, 'y': 2.0" in step
     assert all(process.poll() is None for process in servers)

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.frontend.wire import ACK, Peer, masked
-from tests.protocol.vectors import frames, scenarios
+from tests.protocol.vectors import apps, frames, scenarios
 from tests.support.cluster import FAST, Cluster
 from tests.support.logs import ExpectedLogs
+from tests.support.ports import free_ports
 from tests.support.probe.app import app as probe
 from tests.support.replay import (
     CLOSED,
@@ -27,6 +28,7 @@ from tests.support.replay import (
     Override,
     Value,
     handshake,
+    push,
     response,
     told,
     upgraded,
@@ -45,14 +47,6 @@ HASTY = replace(BEATING, cluster=replace(FAST.cluster, request_deadline=300 * MS
 LATER = {
     "handshake: server without any option": "handshake options per server type: the toolkit",
     "route code to a server without dictionary": "handshake options per server type: the toolkit",
-    "handshake: sys.type refused by checkClient": "the application's own checks: the toolkit",
-    "handshake: user handshake callback": "the application's own checks: the toolkit",
-    "tcp:": "the TCP transport comes with the toolkit",
-    "sessions: bind, rebind": "it pushes to uids, which comes with the toolkit",
-    "sessions: singleSession": "one session per uid comes with the toolkit",
-    "kick from the": "kicking by uid and session id comes with the toolkit",
-    "push:": "pushing to uids, and config/dictionary.json, come with the toolkit",
-    "protobuf:": "protobuf comes with the toolkit",
 }
 """Conversations that cannot be held yet, by how their names begin, and what they wait for."""
 
@@ -60,18 +54,16 @@ SILENT = "heartbeat: a client that never sends one"
 """Held in a test of its own, in which time is not waited for."""
 
 LATE = "responses of every kind (backend"
+PUSHES = "push: dictionary"
+SCHEMAS = "protobuf: request body"
+BINDING = "sessions: bind, rebind"
+SINGLE = "sessions: singleSession"
 ROUTES = "unknown and malformed routes"
 TALK = "chat tutorial: enter, talk"
 TWICE = "chat tutorial: duplicate name"
 
 OVERRIDES = (
     # scenario, what was recorded, what zchat sends, why
-    Override(
-        "handshake: full options",
-        'handshake {"code"',
-        (handshake({"code": 200, "sys": {"heartbeat": 3, "useDict": True, "dict": {}}}),),
-        "6.5: an application's own answer to the handshake comes with the toolkit",
-    ),
     Override(
         "handshake: server with useProtobuf only",
         "ack",
@@ -126,6 +118,61 @@ OVERRIDES = (
         "data request id=10 route=0 (code)",
         (response(10, {"code": 500}),),
         "22.7: every request gets a response",
+    ),
+    Override(
+        PUSHES,
+        'data push route="onPb" body=',
+        (),
+        "8.6: what does not fit its schema is not pushed, and whoever pushes it is told",
+        whole=True,
+    ),
+    Override(
+        PUSHES,
+        'data response id=5 body={"err":null',
+        (
+            response(5, {"code": 500}),
+            push("onPush", ""),
+            response(6, {"err": None, "fails": []}),
+        ),
+        "8.6, 22.7: the handler does not catch it; and an empty text is a body like any other",
+    ),
+    Override(
+        BINDING,
+        'data response id=3 body={"err":"session has already',
+        (response(3, {"err": "session is already bound to u1", "uid": "u1"}),),
+        "14.2: in other words",
+    ),
+    Override(
+        BINDING,
+        'data response id=3 body={"err":"session has not',
+        (response(3, {"err": "session is not bound to zz", "uid": "u1"}),),
+        "14.3: in other words",
+    ),
+    Override(
+        SINGLE,
+        'handshake {"code"',
+        (handshake({"code": 200, "sys": {"dict": {}, "useProto": True, "protos": {}}}),),
+        "6.5: all frontends of a cluster have one dictionary",
+    ),
+    Override(SINGLE, "ack", (HEARTBEAT,), "6.6: all frontends of a cluster beat"),
+    Override(
+        SINGLE,
+        'data response id=1 body={"err":"singleSession',
+        (response(1, {"err": "s is signed in on another connection", "uid": None}),),
+        "14.2: in other words",
+    ),
+    *(
+        Override(
+            scenario,
+            "closed by server",
+            (("kick", {"reason": "kick"}), CLOSED),
+            "15.1: a kick without a reason says that it is one",
+        )
+        for scenario in (
+            'kick from the frontend {"how":"uid","uid":"k"}',
+            'kick from the frontend {"how":"sid"}',
+            'kick from the backend {"how":"backuid"}',
+        )
     ),
     Override(
         'route method "constructor"',
@@ -192,17 +239,42 @@ def replayed(chat: bool) -> list[str]:
     ]
 
 
+CHAT = {"gate": 1, "connector": 2, "chat": 2}
+ON_CHAT = {"required string msg": 1, "required string from": 2, "required string target": 3}
+"""The tutorial's proto."""
+
+
+def configure(folder: Path, **files: Any) -> None:
+    """Write files of config/."""
+    (folder / "config").mkdir()
+    for name, value in files.items():
+        (folder / "config" / f"{name}.json").write_text(json.dumps(value))
+
+
 @pytest.fixture
 async def chat(tmp_path: Path) -> AsyncIterator[Cluster]:
-    servers = {"gate": 1, "connector": 2, "chat": 2}
-    async with Cluster(tmp_path, servers, settings=BEATING) as cluster:
+    async with Cluster(tmp_path, CHAT, settings=BEATING) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def tutorial(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """The chat with the tutorial's protos."""
+    configure(tmp_path, serverProtos={"onChat": ON_CHAT}, clientProtos={})
+    async with Cluster(tmp_path, CHAT, settings=BEATING) as cluster:
         yield cluster
 
 
 @pytest.fixture
 async def probes(tmp_path: Path) -> AsyncIterator[Cluster]:
-    servers = {"gate": 1, "connector": 1, "area": 2}
-    async with Cluster(tmp_path, servers, app=probe, settings=HASTY) as cluster:
+    told = apps()["probe"]
+    files = ("dictionary", "serverProtos", "clientProtos")
+    configure(tmp_path, **{name: told[f"{name}_json"] for name in files})
+    servers = {"gate": 1, "connector": 1, "plain": 1, "area": 2}
+    made = Cluster(tmp_path, servers, app=probe, settings=HASTY)
+    made._lines["plain"][0] |= {"frontend": True, "clientPort": free_ports(1)[0]}
+    made._write()
+    async with made as cluster:
         yield cluster
 
 
@@ -222,6 +294,8 @@ def conversation(cluster: Cluster, scenario: str) -> Conversation:
     def port(connection: str) -> int:
         if connection == "gate" or "like the tutorial gate" in scenario:
             return gate
+        if scenario == SINGLE:
+            return port_of(cluster, "plain")
         return connectors[-1] if connection in ("bob", "alice@2") else connectors[0]
 
     free: dict[str, Any] = {
@@ -231,9 +305,9 @@ def conversation(cluster: Cluster, scenario: str) -> Conversation:
         "routeToCode": lambda value: True,
         "codeToRoute": lambda value: True,
     }
-    dictionary = cluster.running["connector-server-1"].dictionary
+    wire = cluster.running["connector-server-1"].wire
     fence = "chat.chatHandler.nope" if chats else "area.h.num"
-    return Conversation(scenario, OVERRIDES, port, dictionary, free, fence, again=chats)
+    return Conversation(scenario, OVERRIDES, port, wire, free, fence, again=chats)
 
 
 @pytest.mark.parametrize("scenario", replayed(chat=False))
@@ -241,14 +315,16 @@ async def test_probe(probes: Cluster, scenario: str, expected_logs: ExpectedLogs
     said = " ".join(told(frame) for frame in frames(scenario) if frame.get("dir") == "client")
     if '.err"' in said or '.thr"' in said:
         expected_logs("zchat.app", "(err|thr) failed")
+    if scenario.startswith((PUSHES, SCHEMAS)):
+        expected_logs("zchat.app", "(push|pbresp) failed")
     held = conversation(probes, scenario)
     await held.replay(frames(scenario))
     assert held.used == {entry for entry in OVERRIDES if scenario.startswith(entry.scenario)}
 
 
 @pytest.mark.parametrize("scenario", replayed(chat=True))
-async def test_chat(chat: Cluster, scenario: str) -> None:
-    held = conversation(chat, scenario)
+async def test_chat(tutorial: Cluster, scenario: str) -> None:
+    held = conversation(tutorial, scenario)
     await held.replay(frames(scenario))
     assert held.used == {entry for entry in OVERRIDES if scenario.startswith(entry.scenario)}
 
@@ -285,14 +361,13 @@ async def test_a_client_that_never_beats(probes: Cluster) -> None:
     assert connections.counters["heartbeat_timeout"] == 1
 
 
-def test_the_probe_has_the_recorded_dictionary() -> None:
-    """All but config/dictionary.json's entries, which come with the toolkit."""
+async def test_the_probe_has_the_recorded_dictionary_and_protos(probes: Cluster) -> None:
+    """Codes and schemas of the live cluster, which has the recorded files in config/."""
     answer = told(frames("handshake: full options, first contact")[1])
-    recorded = json.loads(answer.removeprefix("handshake "))["sys"]["dict"]
-    for route in ("onPush", "onUnicode", "area.h.extra"):
-        del recorded[route]
-    routes = sorted(str(entry.route) for entry in probe.handlers())
-    assert {route: code for code, route in enumerate(routes, start=1)} == recorded
+    recorded = json.loads(answer.removeprefix("handshake "))["sys"]
+    dictionary, protos = probes.running["gate-server-1"].wire
+    assert {key: recorded[key] for key in dictionary.as_wire()} == dictionary.as_wire()
+    assert protos.as_wire() == recorded["protos"]
 
 
 async def test_the_chat_has_more_routes_than_the_tutorial(chat: Cluster) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from zchat.client.answer import raise_for_code
 from zchat.client.backoff import Backoff
 from zchat.client.callbacks import Callbacks
 from zchat.client.link import Ending, Link
+from zchat.client.scheme import transport_of
 from zchat.client.state import CONNECTING, OFFLINE, ONLINE, RECONNECTING, StateChange
 from zchat.client.transport import Disconnected
 from zchat.errors import ProtocolError, RequestError, TimedOut
@@ -33,6 +35,7 @@ from zchat.protocol import package
 from zchat.protocol.body import JSON, BodyCodec
 from zchat.protocol.connection import ClientConnection
 from zchat.protocol.dictionary import EMPTY
+from zchat.protocol.protos import NO_PROTOS
 
 GATE_ROUTE = "gate.gateHandler.queryEntry"
 
@@ -43,7 +46,8 @@ class Client:
     """A connection to a cluster that comes back by itself.
 
     Args:
-        url: `ws://host:port` of a gate when `uid` is given, else of a connector.
+        url: `ws://host:port` of a gate when `uid` is given, else of a connector. `wss://`, `tcp://`
+            and `tls://` reach the same port; what the gate names is reached in the way of the gate.
         uid: whom the gate chooses a connector for. It is asked again before every reconnect.
         user: what the handshake says as `user`.
         log_in: the first of the steps that `on_log_in` adds to.
@@ -52,12 +56,15 @@ class Client:
         reconnect: whether to come back after a loss.
         backoff: the delays between attempts; by default from 0 to 0.5 s, doubling up to 30 s.
         sleep: waits for such a delay.
-        codec: turns bodies into bytes and back.
+        codec: turns bodies into bytes and back; by default JSON, and protobuf on the routes for
+            which the server has schemas.
         limit: bytes that a message from the server may have.
         max_pending: requests that may wait for their answers; more fail with `Unavailable`.
+        ssl_context: for `wss://` and `tls://`; None: the system's authorities are trusted, and the
+            certificate has to be for the host in the url and for those that the gate names.
 
     Raises:
-        ValueError: the url is no WebSocket's.
+        ValueError: there is no way to such a url.
     """
 
     def __init__(
@@ -72,12 +79,12 @@ class Client:
         reconnect: bool = True,
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        codec: BodyCodec = JSON,
+        codec: BodyCodec | None = None,
         limit: int = package.MAX_BODY,
         max_pending: int = 10_000,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        if not url.startswith(("ws://", "wss://")):
-            raise ValueError(f"url {url!r}; expected ws://host:port or wss://host:port")
+        self._transport = transport_of(url, ssl_context)
         self._url = url
         self.uid = uid
         """Whom the gate chooses a connector for; None without a gate."""
@@ -88,14 +95,17 @@ class Client:
         self._reconnect = reconnect
         self._backoff = Backoff() if backoff is None else backoff
         self._sleep = sleep
-        self._codec = codec
+        self._given_codec = codec
+        self._codec: BodyCodec = codec or JSON
         self._limit = limit
         self._max_pending = max_pending
         self._dictionary = EMPTY
+        self._protos = NO_PROTOS
         self._link: Link | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._online_since = 0.0
         self._pushes: dict[str, Callbacks[Any]] = {}  # by route
+        self._all_pushes = Callbacks[tuple[str, Any]]()
         self._watchers = Callbacks[StateChange]()
         self._closed = False
         self.state = OFFLINE
@@ -158,6 +168,7 @@ class Client:
             Disconnected: there is no connection, or it ended before the answer came.
             Unavailable: too much waits already; nothing was sent.
             ProtocolError: the answer cannot be read.
+            ValueError: the body does not fit the server's schema for the route.
         """
         seconds = self._timeout if timeout is None else timeout
         return await self._connected().request(route, {} if body is None else body, seconds)
@@ -181,6 +192,14 @@ class Client:
             a function that ends this.
         """
         return self._pushes.setdefault(route, Callbacks()).add(callback)
+
+    def on_any(self, callback: Callable[[str, Any], object]) -> Callable[[], None]:
+        """Have `callback` called with the route and the body of every push, as `on` does.
+
+        Returns:
+            a function that ends this.
+        """
+        return self._all_pushes.add(lambda push: callback(*push))
 
     def on_state(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
         """Have `callback` called with every change of state; what it raises is logged.
@@ -272,22 +291,30 @@ class Client:
 
     def _new_link(self) -> Link:
         connection = ClientConnection(
-            user=self._user, dictionary=self._dictionary, limit=self._limit
+            user=self._user,
+            dictionary=self._dictionary,
+            protos=self._protos,
+            limit=self._limit,
         )
         return Link(
             connection,
-            self._codec,
+            self._given_codec,
             on_push=self._pushed,
             on_end=self._ended,
             limit=self._limit + package.HEADER,
             max_pending=self._max_pending,
+            transport=self._transport,
         )
 
     async def _open(self, link: Link, url: str) -> None:
         accepted = await link.open(url, self._connect_timeout)
         self.user = accepted.user
+        self._codec = self._given_codec or accepted.protos.at_client
+        # What was learned is kept, by its version, also while a server has none of it.
         if accepted.dictionary:
             self._dictionary = accepted.dictionary
+        if accepted.protos:
+            self._protos = accepted.protos
 
     def _ended(self, ending: Ending) -> None:
         """A link ended by itself. Before the client is ONLINE, `_establish` sees to that."""
@@ -324,14 +351,16 @@ class Client:
 
     def _pushed(self, route: str, data: bytes) -> None:
         callbacks = self._pushes.get(route)
-        if not callbacks:
+        if not (callbacks or self._all_pushes):
             return
         try:
             body = self._codec.decode(route, data)
         except ProtocolError as error:
             logger.warning("a push on %s is dropped: %s", route, error)
             return
-        callbacks.call(body)
+        if callbacks:
+            callbacks.call(body)
+        self._all_pushes.call((route, body))
 
 
 connect = Client

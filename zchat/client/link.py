@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from zchat.client.scheme import MakeTransport
 from zchat.client.transport import Disconnected, WebSocketTransport
 from zchat.errors import ProtocolError, TimedOut, Unavailable
 from zchat.protocol import message, package
-from zchat.protocol.body import BodyCodec
+from zchat.protocol.body import JSON, BodyCodec
 from zchat.protocol.connection import (
     ClientConnection,
     ClientEvent,
@@ -53,7 +54,7 @@ class Ending:
     """Whether the server sent a kick."""
 
     code: int | None = None
-    """The WebSocket close code, if one came."""
+    """The close code, if one came: in a WebSocket's close frame, or in a kick over TCP."""
 
     @classmethod
     def from_close(cls, code: int | None, reason: str, kick: str | None) -> Ending:
@@ -63,7 +64,7 @@ class Ending:
         1000 whatever happened, so there a kick decides.
 
         Args:
-            code: of the close frame; None when there was none.
+            code: of the close frame or the kick; None when there was none.
             reason: of the close frame.
             kick: the reason in the kick package; None when none came.
         """
@@ -83,11 +84,12 @@ class Link:
 
     Args:
         connection: the state machine, fresh.
-        codec: turns bodies into bytes and back.
+        codec: turns bodies into bytes and back; None does it by the schemas of the server.
         on_push: gets route and body bytes of every push. It must not raise.
         on_end: called once when an opened link ends by itself, not by `close` or `abort`.
         limit: bytes that a message from the server may have.
         max_pending: requests that may wait for their answers.
+        transport: makes the link's transport.
     """
 
     __slots__ = (
@@ -96,9 +98,11 @@ class Link:
         "_check_timer",
         "_codec",
         "_connection",
+        "_given_codec",
         "_heartbeat",
         "_held",
         "_kick",
+        "_kick_code",
         "_last_id",
         "_loop",
         "_max_pending",
@@ -114,20 +118,22 @@ class Link:
     def __init__(
         self,
         connection: ClientConnection,
-        codec: BodyCodec,
+        codec: BodyCodec | None,
         *,
         on_push: Callable[[str, bytes], None],
         on_end: Callable[[Ending], None],
         limit: int,
         max_pending: int,
+        transport: MakeTransport = WebSocketTransport,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
-        self._codec = codec
+        self._given_codec = codec
+        self._codec: BodyCodec = codec or JSON
         self._on_push = on_push
         self._on_end = on_end
         self._max_pending = max_pending
-        self._transport = WebSocketTransport(self._receive, self._closed, limit)
+        self._transport = transport(self._receive, self._closed, limit)
         self._opened: asyncio.Future[HandshakeAccepted] = self._loop.create_future()
         self._pending: dict[
             int, tuple[asyncio.Future[Any], str, asyncio.TimerHandle]
@@ -138,6 +144,7 @@ class Link:
         self._beat_timer: asyncio.TimerHandle | None = None
         self._check_timer: asyncio.TimerHandle | None = None
         self._kick: str | None = None
+        self._kick_code: int | None = None
         self._held: list[ClientEvent] = []
         self._turn: asyncio.Handle | None = None  # from an answer until its awaiter had its turn
         self.ending: Ending | None = None
@@ -265,7 +272,7 @@ class Link:
             reason = f"handshake refused with code {event.code}"
             self._end(Ending(reason, reconnect=False, code=event.code))
         elif type(event) is Kicked:
-            self._kick = event.reason
+            self._kick, self._kick_code = event.reason, event.code
             self._set_check(KICK_PATIENCE, self._gone_after_kick)
         elif self._heartbeat and self._beat_timer is None:
             # One exchange an interval: ours follows the server's, which may be many (wire 9.2).
@@ -292,6 +299,7 @@ class Link:
 
     def _accepted(self, event: HandshakeAccepted) -> None:
         self._transport.send(self._connection.data_to_send())
+        self._codec = self._given_codec or event.protos.at_client
         if event.heartbeat is not None:
             self._heartbeat = event.heartbeat
             self._set_check(2 * self._heartbeat, self._check)
@@ -329,7 +337,8 @@ class Link:
 
     def _closed(self, code: int | None, reason: str) -> None:
         self._release()  # a kick may be among them
-        self._end(Ending.from_close(code, reason, self._kick))
+        told = self._kick_code if code is None else code
+        self._end(Ending.from_close(told, reason, self._kick))
 
     def _end(self, ending: Ending) -> None:
         """The link ends by itself: whoever owns it is told."""

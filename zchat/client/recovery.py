@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zchat.errors import ProtocolError
+from zchat.rooms.resume import NO_TOKEN, Token
 from zchat.rooms.stream import StreamPosition
 
 HISTORY_LOST = "onHistoryLost"
@@ -51,9 +52,12 @@ class Recovery:
             further ones are dropped and counted in `dropped`, and `behind` asks to enter again:
             what was dropped comes with that answer.
         position: the last that was told; None for who was never there.
+        token: by what the server knows this client again, with its attempts so far; a secret of
+            the client, or NO_TOKEN: then the first answer brings one.
     """
 
     __slots__ = (
+        "_asked",
         "_former",
         "_held",
         "_holding",
@@ -68,12 +72,17 @@ class Recovery:
         "token",
     )
 
-    def __init__(self, limit: int = 10_000, position: StreamPosition | None = None) -> None:
+    def __init__(
+        self,
+        limit: int = 10_000,
+        position: StreamPosition | None = None,
+        token: Token = NO_TOKEN,
+    ) -> None:
         self.limit = limit
         self.position = position
         """The last that was told, or is known to be for others; None before the first entry."""
-        self.token = ""
-        """What takes our name back from our own former connection; empty when there is none."""
+        self.token = token
+        """What takes our name back from our own former connection, as it was shown last."""
         self.next = 0
         """The history after this offset is to be fetched and given to `page`; 0: it need not."""
         self.behind = False
@@ -85,6 +94,7 @@ class Recovery:
         self._since: StreamPosition | None = None  # what the last `asking` said
         self._until = StreamPosition("", 0)  # where the last entry was; live pushes follow it
         self._former = ""  # the epoch before this one: the hole between them was told
+        self._asked = False  # and not answered yet
         self._holding = False
         self._held: list[Heard] = []
 
@@ -97,16 +107,19 @@ class Recovery:
         """A request to be let in is about to be sent: the members that it needs for recovery.
 
         From here on pushes are held, until `entered` and as many `page`s as it takes. Those that
-        are held already are forgotten: the answer brings them.
+        are held already are forgotten: the answer brings them. What has no place in the order, and
+        comes before the answer, is told at once: the answer may know better.
         """
         self._held.clear()
-        self._holding, self.behind, self.next = True, False, 0
+        self._asked = self._holding = True
+        self.behind, self.next = False, 0
         self._since = self.position
         members: dict[str, Any] = {}
         if self._since is not None:
             members["since"] = self._since._asdict()
-        if self.token:
-            members["resume"] = self.token
+        if self.token.secret:
+            self.token = self.token.next()
+            members["resume"] = str(self.token)
         return members
 
     def entered(self, answer: Mapping[str, Any]) -> list[Event]:
@@ -115,8 +128,10 @@ class Recovery:
         Raises:
             ProtocolError: the answer makes no sense.
         """
-        token = answer.get("resume")
-        self.token = token if isinstance(token, str) else ""
+        self._asked = False
+        secret = answer.get("resume")
+        if isinstance(secret, str) and secret:
+            self.token = Token(secret, self.token.attempt)
         if answer.get("position") is None:  # a server that numbers nothing
             return self._go_live()
         here = _position(answer["position"])
@@ -160,7 +175,8 @@ class Recovery:
         """
         if route == HISTORY_LOST:
             body = _hole(body)
-        if not (self._holding or self.behind):
+        early = self._asked and not isinstance(body, Hole) and _place(body) is None
+        if early or not (self._holding or self.behind):
             return self._pass(route, body)
         if self.behind or len(self._held) >= self.limit:
             self.behind = True

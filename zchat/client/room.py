@@ -36,6 +36,7 @@ from zchat.client.state import OFFLINE, ONLINE, RECONNECTING, StateChange
 from zchat.client.transport import Disconnected
 from zchat.client.unsent import Unsent
 from zchat.errors import RequestError, TimedOut, ZchatError
+from zchat.rooms.resume import Token
 from zchat.rooms.stream import StreamPosition
 
 PAGE = 200
@@ -46,18 +47,23 @@ class Room:
     """One room at a time, entered whenever the client connects. Make it before the client starts.
 
     Pushes name no room, so a client has one `Room`. Its positions are kept for as long as it
-    lives: a program that starts again begins anew.
+    lives: a program that starts again begins anew, unless it says `since`.
 
     Args:
         client: not started yet.
         enter: the route of the request that enters the room.
         body: the body of that request; `since` and `resume` are added.
         history: the route that pages through what was said.
+        since: where an earlier `Room` was, `recovery.position` or the `epoch` and `offset` of the
+            last publication that is not to be told again; what was missed since is told. None: the
+            room begins where it is entered.
         max_held: pushes that wait while missed ones are fetched; see `Recovery`.
         max_unsent: sends that wait to be acknowledged. When full, `send` fails with `Unavailable`.
         max_places: rooms left by `move` whose positions are kept. When full, the one that was left
             first is forgotten: coming back to it is like coming for the first time.
         prefix: begins the ids of sends; by default it is random.
+        secret: by what the server knows this client again when it comes back; by default it is
+            random. Nobody else may know it.
         backoff: the pauses before a send is sent again on the same connection.
     """
 
@@ -68,10 +74,12 @@ class Room:
         enter: str,
         body: dict[str, Any],
         history: str,
+        since: StreamPosition | None = None,
         max_held: int = 10_000,
         max_unsent: int = 1000,
         max_places: int = 20,
         prefix: str | None = None,
+        secret: str | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._client = client
@@ -88,7 +96,8 @@ class Room:
         self._sender = Sender(client.request, unsent)
         self.unsent = unsent
         """What is not acknowledged; its counters are for reading."""
-        self.recovery = Recovery(max_held)
+        token = Token(secrets.token_hex(8) if secret is None else secret)
+        self.recovery = Recovery(max_held, since, token)
         """The place in the room; its position and counters are for reading."""
         client.on_log_in(self._enter)
         client.on_state(self._client_changed)
@@ -200,7 +209,8 @@ class Room:
             there = {**self._body, **body}
             recovery = self.recovery  # when we are there already, our place is what it was
             if there != self._body:
-                recovery = Recovery(self._max_held, self._places.get(there))
+                place, token = self._places.get(there), self.recovery.token
+                recovery = Recovery(self._max_held, place, token)
             answer = await self._ask_to_move(route, body, recovery)
             if there != self._body:
                 self._places.put(self._body, self.recovery.position)

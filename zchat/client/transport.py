@@ -1,13 +1,13 @@
-"""How a client's bytes travel: over WebSocket, on Tornado's client.
+"""How a client's bytes travel: what every transport does, and WebSocket, on Tornado's client.
 
-A transport carries packages both ways and knows nothing of them. Another one, over TCP, offers the
-same four members.
+A transport carries packages both ways and knows nothing of what they say.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import struct
 from collections.abc import Callable
 from typing import Protocol
@@ -80,19 +80,30 @@ class WebSocketTransport:
         on_message: called with each message, binary or text as its bytes.
         on_close: called once, when the connection is gone.
         limit: bytes that a message from the server may have.
+        ssl_context: by which `wss://` is encrypted; None: the system's authorities are trusted.
     """
 
-    __slots__ = ("_connection", "_gone", "_limit", "_on_close", "_on_message", "_stream")
+    __slots__ = (
+        "_connection",
+        "_gone",
+        "_limit",
+        "_on_close",
+        "_on_message",
+        "_ssl_context",
+        "_stream",
+    )
 
     def __init__(
         self,
         on_message: Callable[[bytes], None],
         on_close: Callable[[int | None, str], None],
         limit: int,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._on_message = on_message
         self._on_close = on_close
         self._limit = limit
+        self._ssl_context = ssl_context
         self._connection: WebSocketClientConnection | None = None
         self._stream: IOStream | None = None
         self._gone = asyncio.Event()
@@ -100,7 +111,12 @@ class WebSocketTransport:
     async def open(self, url: str, timeout: float) -> None:
         connecting = asyncio.ensure_future(
             websocket_connect(
-                HTTPRequest(url, connect_timeout=timeout, request_timeout=timeout),
+                HTTPRequest(
+                    url,
+                    connect_timeout=timeout,
+                    request_timeout=timeout,
+                    ssl_options=self._ssl_context,
+                ),
                 on_message_callback=self._received,
                 max_message_size=self._limit,
             )

@@ -97,6 +97,15 @@ class Dealer:
             return self._write_again(message)
         return True
 
+    def look(self) -> None:
+        """Learns whether the link is still the one that we know of; to be called before writing.
+
+        When the loop was busy for longer than libzmq waits until it reconnects, what is written now
+        would go to a fresh link, ahead of our Hello. The new one is made later than the loss of the
+        old one is reported, so that who looks and then writes cannot meet it unawares.
+        """
+        self._monitor.read()
+
     def check(self) -> None:
         """See Drain.check."""
         self._drain.check()

@@ -57,6 +57,11 @@ class Drain:
         if not self._closed and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self.kick()
 
+    def read(self) -> None:
+        """Runs a burst now, if something is there."""
+        if not self._closed and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._run()
+
     def close(self) -> None:
         """Stops reading. Idempotent."""
         if self._closed:

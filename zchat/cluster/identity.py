@@ -8,7 +8,7 @@ from zchat.cluster.envelope import PROTOCOL, Hello, Welcome
 from zchat.errors import ConfigError
 
 OPERATOR = "operator"
-"""The type of those who only ask servers how they are. They come and go with every question."""
+"""The type of those who call servers and are none: `zchat status`, publishers. They come and go."""
 
 # A ZeroMQ routing id has at most 255 bytes.
 _MAX_ROUTING_ID = 255

@@ -55,6 +55,10 @@ class Monitor:
         self._events.connect(address)
         self._drain = Drain(self._events, self._burst)
 
+    def read(self) -> None:
+        """Tells now what has happened and would be told in the next turn of the loop."""
+        self._drain.read()
+
     def close(self) -> None:
         """Idempotent."""
         if self._closed:

@@ -37,6 +37,10 @@ class Refusals:
         """How many since the start."""
         return self.counts.total()
 
+    def count(self, reason: str, count: int) -> None:
+        """Counts refused envelopes that were to be expected: they are not worth a line."""
+        self.counts[reason] += count
+
     def refuse(self, reason: str, peer: object, detail: object = "", count: int = 1) -> None:
         """Counts `count` refused envelopes of `peer`."""
         self.counts[reason] += count

@@ -100,6 +100,8 @@ class RpcClient:
         """What our Hellos and Pings tell; the owner sets it."""
         self.peers: dict[str, Peer] = {}
         """All that are connected to, by server id, whatever their state."""
+        self.closed = False
+        """Whether its owner has closed it, and should connect to nobody any more."""
         self.refusals = Refusals(f"DEALER of {local.id}", clock)
         self._context = context
         self._local = local
@@ -280,6 +282,7 @@ class RpcClient:
 
     def close(self) -> None:
         """Disconnects from all. Idempotent."""
+        self.closed = True
         self._flush()
         for server_id in list(self.peers):
             self.disconnect(server_id)
@@ -306,8 +309,13 @@ class RpcClient:
         for peer in dirty:
             peer.dirty = False
             if peer.state is UP and peer.pipe.waiting:
-                peer.pipe.flush(peer.dealer.write, self._clock())
-                peer.dealer.check()
+                self._flush_peer(peer)
+
+    def _flush_peer(self, peer: Peer) -> None:
+        peer.dealer.look()
+        if peer.state is UP:
+            peer.pipe.flush(peer.dealer.write, self._clock())
+            peer.dealer.check()
 
     def _probe(self, peer: Peer, now: float) -> None:
         peer.probed = now

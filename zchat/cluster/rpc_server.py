@@ -128,6 +128,8 @@ class RpcServer:
         self._by_identity: dict[bytes, RemotePeer] = {}
         # Lives that a newer one replaced, oldest first. When full the oldest is forgotten.
         self._replaced: dict[bytes, None] = {}
+        # Lives whose link had ended, and which did not come back. Likewise bounded.
+        self._unlinked: dict[bytes, None] = {}
         self._last_id = 0
         self._ticked = clock()
         self._dirty: list[RemotePeer] = []
@@ -311,6 +313,7 @@ class RpcServer:
                 self._stalled.append(peer)
         except UnreachableError:
             self.unreachable += 1
+            self._remember(self._unlinked, peer.identity)
             self._lose(peer, "no link")
 
     def _wake_stalled(self) -> None:
@@ -375,8 +378,7 @@ class RpcServer:
             self.refusals.refuse("replaced life", identity, count=len(envelopes))
             return None
         if not isinstance(hello, Hello):
-            self.refusals.refuse("no Hello", identity, count=len(envelopes))
-            self._answer_stranger(identity)
+            self._refuse_stranger(identity, len(envelopes))
             return None
         if identity != routing_id(hello.server_id, hello.incarnation):
             self.refusals.refuse("false name", identity, hello.server_id, len(envelopes))
@@ -390,6 +392,7 @@ class RpcServer:
             return None
         if older is not None:
             self._replace(older)
+        self._unlinked.pop(identity, None)
         pipe = Pipe(hello.server_id, self._limits)
         peer = RemotePeer(identity, hello, pipe, self._clock())
         self._by_identity[identity] = self.peers[hello.server_id] = peer
@@ -407,7 +410,12 @@ class RpcServer:
         self._mark(peer)
         self._guard(self._handlers.on_up, peer)
 
-    def _answer_stranger(self, identity: bytes) -> None:
+    def _refuse_stranger(self, identity: bytes, count: int) -> None:
+        if identity in self._unlinked:
+            # A write met the end of its link before we had read all that came over it.
+            self.refusals.count("last words", count)
+        else:
+            self.refusals.refuse("no Hello", identity, count=count)
         if self._router is None:
             return
         try:
@@ -416,10 +424,13 @@ class RpcServer:
             self.unreachable += 1
 
     def _replace(self, older: RemotePeer) -> None:
-        self._replaced[older.identity] = None
-        if len(self._replaced) > self._limits.peers:
-            del self._replaced[next(iter(self._replaced))]
+        self._remember(self._replaced, older.identity)
         self._lose(older, "restarted")
+
+    def _remember(self, lives: dict[bytes, None], identity: bytes) -> None:
+        lives[identity] = None
+        if len(lives) > self._limits.peers:
+            del lives[next(iter(lives))]
 
     def _lose(self, peer: RemotePeer, why: str) -> None:
         if not peer.alive:

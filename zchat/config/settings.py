@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class _Rule:
     low: float = 0
     high: float = 0
     choices: tuple[str, ...] = ()
+    networks: bool = False
 
     @property
     def span(self) -> str:
@@ -38,6 +40,10 @@ def _number(default: int, low: int = 1, high: int = 2**31 - 1) -> int:
 
 def _choice(default: str, *others: str) -> str:
     return field(default=default, metadata={"rule": _Rule(choices=(default, *others))})
+
+
+def _networks() -> tuple[str, ...]:
+    return field(default=(), metadata={"rule": _Rule(networks=True)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,18 @@ class Client:
 
     handshake_timeout: float = _seconds(10)
     """Seconds from the TCP connection to the end of the handshake."""
+
+    certificate: str = ""
+    """PEM file of the frontends' certificate, read again when it changes; empty: no TLS."""
+
+    key: str = ""
+    """PEM file of its private key; empty: it is in the certificate's file."""
+
+    blocked: tuple[str, ...] = _networks()
+    """Networks (`203.0.113.0/24`) and addresses whose clients are not let in."""
+
+    trusted_proxies: tuple[str, ...] = _networks()
+    """Networks and addresses of proxies whose X-Forwarded-For and X-Real-IP are believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +209,7 @@ def load(path: str | Path) -> Settings:
         settings,
         **{name: _section(source, name, getattr(settings, name), tree[name]) for name in tree},
     )
-    _refuse_contradictions(source, settings.limits)
+    _refuse_contradictions(source, settings)
     return settings
 
 
@@ -216,6 +234,8 @@ def _value(source: Source, place: Key, key: Field[Any], value: Any) -> Any:
         case tuple():
             good = isinstance(value, list) and all(isinstance(item, str) for item in value)
             expected, value = "a list of strings", tuple(value) if good else value
+            if good and rule.networks:
+                _refuse_no_networks(source, place, value)
         case float():
             # `type` and not isinstance: true and false are no numbers here.
             good = type(value) in (int, float) and rule.low <= value <= rule.high
@@ -243,7 +263,18 @@ def _refuse_unknown(source: Source, place: Key, values: Iterable[str], defaults:
             raise source.error((*place, name), f"unknown {'key' if place else 'section'}; {hint}")
 
 
-def _refuse_contradictions(source: Source, limits: Limits) -> None:
+def _refuse_no_networks(source: Source, place: Key, values: Iterable[str]) -> None:
+    for text in values:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise source.error(place, f"expected networks, found {show(text)}: {error}") from None
+
+
+def _refuse_contradictions(source: Source, settings: Settings) -> None:
+    limits, client = settings.limits, settings.client
+    if client.key and not client.certificate:
+        raise source.error(("client", "key"), "a key without a certificate")
     if limits.bytes_burst < limits.message_bytes:
         raise source.error(
             ("limits", "bytes_burst"),

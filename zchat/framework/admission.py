@@ -19,8 +19,9 @@ from zchat.framework.owned_channels import OwnedChannels
 from zchat.framework.readable import readable
 from zchat.framework.voice import Voice
 from zchat.rooms.channel import Channel
-from zchat.rooms.presence import Evicted, SessionRef, usable
+from zchat.rooms.presence import Evicted, SessionRef
 from zchat.rooms.recovery import PAGE, recover
+from zchat.rooms.resume import Token
 from zchat.rooms.stores.base import Store
 from zchat.rooms.stream import StreamPosition
 
@@ -41,7 +42,7 @@ class Admission:
         timeout: seconds that a join may take.
         clock: monotonic seconds.
         wall_clock: seconds since 1970.
-        new_token: makes a session's token: ASCII, and nobody can guess it.
+        new_token: makes a token's secret: ASCII, and nobody can guess it.
 
     Attributes:
         counters: how many were recovered or not, resumed, and lost their claim to a name.
@@ -88,21 +89,22 @@ class Admission:
         Args:
             exclusive: refuse when another live session has this uid in the channel.
             since: the last that the member has from being here before; None when it was not.
-            resume: the token that its client got before; the session that has it gives way.
-                Empty when there was none. What is no session's token becomes the new session's:
-                its client need not learn another one.
+            resume: what its client shows, see `Token`; its own former session gives way. Empty
+                when it shows nothing: then its secret is made. One that no session has becomes
+                the new session's: its client need not learn another one.
             request: the message id of the client's request that this is done for, or 0.
 
         Raises:
-            AlreadyMember: see `exclusive`.
+            AlreadyMember: see `exclusive`. Or the client is here by a later attempt.
             Unavailable: the session's frontend is not connected.
             TimedOut: the frontend did not follow the order; the join was undone.
         """
         channel = self._owned.at_once(name) or await self._owned.in_turn(name)
-        token = resume if usable(resume) else self._new_token()
+        shown = Token.read(resume)
+        token = shown if shown.secret else Token(self._new_token())
         channel.presence.check(uid, ref, exclusive=exclusive, token=token)
         # Also for who is in already: its frontend may not have heard of it, when its link broke.
-        join = self._joins.begin(channel, uid, ref, exclusive, token)
+        join = self._joins.begin(channel, uid, ref, exclusive, token, request)
         args = (ref.session, name, uid, self._server_id, join.token, request)
         try:
             if not self._cast(ref.frontend, ref.incarnation, "hub.join", args):
@@ -172,18 +174,33 @@ class Admission:
         exclusive, token = join.exclusive, join.resume
         former = presence.check(uid, ref, exclusive=exclusive, token=token)
         join.entered = ref not in presence.sessions(uid)
-        first = not presence.has_life(ref.incarnation)
         change = presence.join(uid, ref, since=since, exclusive=exclusive, token=token)
         join.returned = change is None
         if change is not None:
             self._voice.tell(channel, change)
-        epoch, offset = channel.stream.position
-        joined = _joined(channel, uid, ref)
-        order = (ref.session, channel.name, uid, self._server_id, epoch, offset, presence.version)
-        args = (*order, since, exclusive, joined.resume, joined.members if first else None)
+        position, version, members = self._place(join)
+        shown = presence.token(uid, ref)
+        joined = Joined(position, members, resume=shown.secret)
+        order = (ref.session, channel.name, uid, self._server_id, *position, version)
+        args = (*order, since, exclusive, str(shown), members)
         self._cast(ref.frontend, ref.incarnation, "hub.joined", args)
         self.evict(channel, Evicted(former, resumed=True))
         return joined
+
+    def _place(self, join: Join) -> tuple[StreamPosition, int, list[str]]:
+        """Where it comes in, and with which version of which member list.
+
+        By a request that is done once more it came in before, and its client may get either answer.
+        """
+        presence = join.channel.presence
+        before = None if join.entered else self._joins.place_before(join)
+        if before is not None:
+            members = presence.changes.undo(before[1], presence.uids())
+            if members is not None:
+                return *before, members
+        place = join.channel.stream.position, presence.version
+        self._joins.came_in(join, *place)
+        return *place, presence.uids()
 
     def _undo(self, join: Join) -> None:
         """Take the session out again, unless it is in, or wants in, by another join as well."""
@@ -211,8 +228,3 @@ class Admission:
         missed = recover(uid, since, joined.position, history)
         self.counters["recovered" if missed.recovered else "not_recovered"] += 1
         return Joined(joined.position, joined.members, missed, joined.resume)
-
-
-def _joined(channel: Channel, uid: str, ref: SessionRef) -> Joined:
-    presence = channel.presence
-    return Joined(channel.stream.position, presence.uids(), resume=presence.token(uid, ref))

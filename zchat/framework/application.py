@@ -12,23 +12,35 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Server
+from zchat.errors import RequestError
 from zchat.framework import loader
+from zchat.framework.calls import Calls, RpcFilter
 from zchat.framework.channels import Channels
+from zchat.framework.components import Components
+from zchat.framework.dispatcher import is_retried
+from zchat.framework.entrance import Entrance
 from zchat.framework.loader import Found
+from zchat.framework.loads import Loads
 from zchat.framework.node import Node
 from zchat.framework.parts import Parts
+from zchat.framework.plan import MOMENTS, Names, Plan, names
 from zchat.framework.remotes import Remotes
 from zchat.framework.router import Routable, Router, Routers
+from zchat.framework.session_rules import SessionRules
+from zchat.framework.sessions import Sessions
 from zchat.rooms.channel import PresencePushes
 
-Configure = Callable[["Application"], None]
+Configure = TypeVar("Configure", bound=Callable[["Application"], None])
+C = TypeVar("C")
 
 
 class Work(Protocol):
@@ -43,11 +55,17 @@ class Work(Protocol):
     @property
     def channels(self) -> Channels: ...
     @property
+    def sessions(self) -> Sessions: ...
+    @property
     def node(self) -> Node: ...
+    @property
+    def loads(self) -> Loads: ...
+    @property
+    def lag(self) -> float: ...
 
 
 class Part:
-    """Base of handlers and remotes; made once per server, with the application at work there."""
+    """Base of what is made once per server, with the application at work there."""
 
     def __init__(self, app: Application) -> None:
         self.app = app
@@ -61,7 +79,11 @@ class Remote(Part):
     """Callable by other servers: `async def name(self, ...)`, arguments as annotated."""
 
 
-class Application:
+class Component(Part):
+    """A long-lived part of a server; it may have `start`, `after_start` and `stop`."""
+
+
+class Application(Plan, Entrance, SessionRules):
     """What all servers of a project run.
 
     Args:
@@ -69,15 +91,25 @@ class Application:
     """
 
     def __init__(self, file: str) -> None:
+        super().__init__()
+        SessionRules.__init__(self)
         path = Path(file).resolve()
         self.root = path.parent
         self._package = _package(inspect.currentframe())
-        self._configures: list[tuple[frozenset[str], frozenset[str], Configure]] = []
+        self._configures: list[
+            tuple[frozenset[str], frozenset[str], Callable[[Application], None]]
+        ] = []
         self._watched: dict[str, list[str]] = {}
         self._routes: dict[str, Router] = {}
         self._instances: dict[type, Any] = {}
         self._work: Work | None = None
+        self.components = Components()
+        """Those of the server at work."""
+        self._rpc_filters: list[RpcFilter] = []
+        self.remote_filters: list[RpcFilter] = []
+        """See `remote_filter`."""
         self.channel_types: frozenset[str] | None = None
+        self.posts = ""
         """The server types that own channels; None means every backend's."""
         self.presence_pushes = PresencePushes()
         """What members are told when another one comes or goes."""
@@ -85,33 +117,64 @@ class Application:
         """What its servers are made of."""
         self.routers = Routers(self, self._routes)
         """The routers; they choose when the application is at work."""
-        self.rpc = Remotes(self._pick, self._call)
+        self.rpc = self._make_rpc()
         """Calls to other servers: `await app.rpc.chat.chatRemote.add(session, ...)`."""
 
     # What an author says
 
+    @overload
     def configure(
-        self, function: Configure, *, environments: Sequence[str] = (), types: Sequence[str] = ()
-    ) -> None:
-        """Run `function` with the application at the start of servers.
+        self, function: Configure, *, environments: Names = (), types: Names = ()
+    ) -> Configure: ...
+
+    @overload
+    def configure(
+        self, *, environments: Names = (), types: Names = ()
+    ) -> Callable[[Configure], Configure]: ...
+
+    def configure(
+        self, function: Any = None, *, environments: Names = (), types: Names = ()
+    ) -> Any:
+        """Run `function` with the application at the start of servers; also a decorator.
 
         Args:
-            environments: only in these; in all when empty.
-            types: only for servers of these types; for all when empty.
+            environments: only in these, as "production|test" or a list; in all when empty.
+            types: only for servers of these types, likewise.
         """
-        self._configures.append((frozenset(environments), frozenset(types), function))
+        if function is None:
+            return partial(self.configure, environments=environments, types=types)
+        self._configures.append((names(environments), names(types), function))
+        return function
 
     def route(self, server_type: str, router: Router) -> None:
-        """Choose the server for requests and calls to a type; see `zchat.framework.router`."""
+        """Choose the server for requests and calls to a type; see `zchat.framework.router`.
+
+        Args:
+            server_type: `*` stands for all that have no router.
+        """
         self._routes[server_type] = router
+
+    def rpc_filter(self, rpc_filter: RpcFilter) -> None:
+        """Wrap the calls that servers make with `app.rpc`; see `zchat.framework.calls`."""
+        self._rpc_filters.append(rpc_filter)
+
+    def remote_filter(self, rpc_filter: RpcFilter) -> None:
+        """Wrap the calls of remotes where they run, likewise."""
+        self.remote_filters.append(rpc_filter)
 
     def watch(self, watcher: str, watched: str) -> None:
         """Servers of type `watcher` keep links to those of `watched`, to know which are alive."""
         self._watched.setdefault(watcher, []).append(watched)
 
-    def own_channels(self, *types: str) -> None:
-        """Only servers of these types own channels; without it every backend does."""
+    def own_channels(self, *types: str, posts: str = "") -> None:
+        """Only servers of these types own channels; without it every backend does.
+
+        Args:
+            posts: the push by which clients get what `zchat publish` puts into a channel, unless it
+                names another route.
+        """
         self.channel_types = frozenset(types)
+        self.posts = posts
 
     def presence(
         self,
@@ -154,6 +217,15 @@ class Application:
         return self._at_work.channels
 
     @property
+    def sessions(self) -> Sessions:
+        """The sessions of all frontends."""
+        return self._at_work.sessions
+
+    async def push_to(self, uids: Iterable[str], route: str, body: Any) -> list[str]:
+        """Push to all sessions of these uids, wherever they are; see `Sessions.push_to`."""
+        return await self.sessions.push_to(uids, route, body)
+
+    @property
     def server_types(self) -> tuple[str, ...]:
         """The types that servers.json lists now."""
         return self._at_work.servers.topology.types
@@ -171,6 +243,31 @@ class Application:
             return listed
         return tuple(server for server in listed if work.node.is_alive(server.id))
 
+    def least_loaded(self, servers: Sequence[Server]) -> Server | None:
+        """The one of these servers that has the least to do, and one thing more from now on.
+
+        Frontends count their clients, other servers the requests and calls that run there. They
+        are asked once a second; before the first answer all have the same. Servers that are known
+        to be away are chosen only if all are.
+        """
+        work = self._at_work
+        alive = [server for server in servers if work.node.is_alive(server.id)] or list(servers)
+        chosen = work.loads.choose([server.id for server in alive], time.monotonic())
+        return next((server for server in alive if server.id == chosen), None)
+
+    @property
+    def lag(self) -> float:
+        """How late this server's event loop is, in seconds, smoothed over some 100 ms."""
+        return self._at_work.lag
+
+    def component(self, kind: type[C]) -> C:
+        """The component of a class on this server.
+
+        Raises:
+            LookupError: it has none.
+        """
+        return self.components.find(kind)
+
     @property
     def _at_work(self) -> Work:
         if self._work is None:
@@ -180,22 +277,46 @@ class Application:
     def _pick(self, server_type: str, session: Routable, route: str) -> str:
         return self.routers.pick(server_type, session, route, b"")
 
-    async def _call(
-        self, server: str, method: str, args: Sequence[Any], timeout: float | None
-    ) -> Any:
-        return await self._at_work.node.call(server, method, args, timeout)
+    def _make_rpc(self) -> Remotes:
+        def send(
+            server: str, method: str, args: Sequence[Any], timeout: float | None, **how: bool
+        ) -> Awaitable[Any]:
+            return self._at_work.node.call(server, method, args, timeout, **how)
+
+        calls = Calls(send, lambda: self.server.id, self._rpc_filters)
+        return Remotes(self._pick, calls, self._ids_of)
+
+    def _ids_of(self, server_type: str) -> list[str]:
+        if server_type not in self.server_types:
+            raise RequestError(f"no server of type {server_type}")
+        return [server.id for server in self.servers(server_type)]
 
     # What a server at work needs
 
     def at(self, work: Work) -> Application:
-        """This application at work on one server: a copy, configured for it."""
+        """This application at work on one server: a copy, configured for it, with components."""
+        app = self.configured(work)
+        own = app.server.type
+        for moment, hook in loader.load_hooks(self.root, self._package, own, MOMENTS):
+            getattr(app, moment)(hook)
+        for factory in app.factories(own):
+            app.components.add(factory(app))
+        return app
+
+    def configured(self, work: Work) -> Application:
+        """A copy that is configured for one server."""
         app = copy.copy(self)
         app._work = work
         app._instances = {}
+        app.components = Components()
+        app._own_plan()
         app._routes = dict(self._routes)
         app._watched = {watcher: list(types) for watcher, types in self._watched.items()}
         app.routers = Routers(app, app._routes)
-        app.rpc = Remotes(app._pick, app._call)
+        app._rpc_filters = list(self._rpc_filters)
+        app.remote_filters = list(self.remote_filters)
+        app.session_hooks = self.session_hooks.copy()
+        app.rpc = app._make_rpc()
         for environments, types, function in self._configures:
             here = not environments or app.environment in environments
             if here and (not types or app.server.type in types):
@@ -219,7 +340,7 @@ class Application:
         return frozenset(
             str(entry.route)
             for entry in self.handlers()
-            if getattr(getattr(entry.cls, entry.method), "zchat_retry", False)
+            if is_retried(getattr(entry.cls, entry.method))
         )
 
     def watched(self, server_type: str) -> Sequence[str]:

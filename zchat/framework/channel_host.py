@@ -52,7 +52,7 @@ class ChannelHost:
         repeat_age: seconds during which it is.
         clock: monotonic seconds.
         wall_clock: seconds since 1970.
-        new_token: makes a session's token: ASCII, and nobody can guess it.
+        new_token: makes a token's secret: ASCII, and nobody can guess it.
     """
 
     def __init__(
@@ -149,10 +149,11 @@ class ChannelHost:
             NotMember: see `members_only`.
             Unavailable: the channel's queue is full, or the journal failed.
             TimedOut: the journal failed, and whether it was written cannot be found out.
-            ValueError: it can never be sent, see `Draft`.
+            ValueError: it can never be sent, see `Draft`; or it does not fit the route's schema.
         """
         to = None if audience is None else tuple(audience)
         draft = Draft(route, body, uid, cid, to)
+        self._voice.framer.check(route, body)
         channel = self._owned.at_once(name) or await self._owned.in_turn(name)
         if members_only and not self._broker.knows(channel.stream, draft):
             channel.presence.expect(to or ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -22,13 +22,15 @@ from zchat.framework.joins import Joined
 from zchat.framework.node import Unlisted
 from zchat.framework.owned_channels import Moved
 from zchat.protocol.body import dumps
+from zchat.protocol.misfit import Misfit
+from zchat.protocol.protobuf import MessageType
+from zchat.protocol.protos import NO_PROTOS
 from zchat.rooms.presence import SessionRef
 from zchat.rooms.recovery import Page, Position
 from zchat.rooms.ring import Ring
-from zchat.rooms.stream import RESERVED, Draft, StreamPosition
+from zchat.rooms.stream import RESERVED, Draft, StreamPosition, check_body, check_name
 
 _PAUSE = 0.05
-_MAX_NAME = 200
 
 
 class HasRef(Protocol):
@@ -68,14 +70,15 @@ class Channel:
             exclusive: refuse when another live session has this uid here.
             since: the place of the last publication that the client has; what it missed is in
                 the result then, the first page of it if it is much.
-            resume: the token of an earlier result: a session that was given it, and may look alive
-                still, gives its place to this one.
+            resume: the token of an earlier result, or a secret that the client has made: a session
+                with it, which may look alive still, gives its place to this one. With "." and a
+                number that rises with each attempt of the client, one that comes late is refused.
 
         Returns:
             Who is here, where the member came in, what it missed, and its token.
 
         Raises:
-            AlreadyMember: see `exclusive`.
+            AlreadyMember: see `exclusive`; or a later attempt of the client was quicker.
             Unavailable, TimedOut: the join did not happen.
         """
         ref = _ref(session)
@@ -84,7 +87,13 @@ class Channel:
         return msgspec.convert(raw, Joined)
 
     async def leave(self, uid: str, session: HasRef | SessionRef) -> None:
-        """Take a session out. Not being in is no error."""
+        """Take a session out. Not being in is no error.
+
+        Raises:
+            Unavailable: the session's frontend is not connected to the owner, and would go on
+                serving the member; or nobody owns the channel now.
+            TimedOut: the owner did not answer in time; it may have been done.
+        """
         await self._call("leave", uid, _ref(session))
 
     async def members(self) -> list[str]:
@@ -131,12 +140,14 @@ class Channel:
 
         Raises:
             RequestError: see `members_only`; its code is 404.
-            ValueError: the body has a member that zchat adds, or it is too large (see `Draft`).
+            ValueError: the body has a member that zchat adds, does not fit the route's schema, or
+                is too large (see `Draft`).
             Unavailable: it was not published.
             TimedOut: it may have been published.
         """
         if not RESERVED.isdisjoint(body):
             raise ValueError(f"zchat itself adds {sorted(RESERVED & body.keys())} to bodies")
+        self._channels.check(route, body)
         key = request_key.get()
         if not cid and key is not None:
             cid = key.next()
@@ -158,6 +169,7 @@ class Channels:
         ring: the ring of now.
         call: reaches other servers.
         timeout: seconds that a call may take, following moves included.
+        schemas: of pushes, by route; without one a push is JSON.
 
     Attributes:
         refused: calls refused because too many waited for their channel.
@@ -170,12 +182,14 @@ class Channels:
         ring: Callable[[], Ring],
         call: Call,
         timeout: float,
+        schemas: Mapping[str, MessageType] = NO_PROTOS.at_server.outgoing,
     ) -> None:
         self._server_id = server_id
         self._host = host
         self._ring = ring
         self._remote = call
         self._timeout = timeout
+        self._schemas = schemas
         self._convoys: dict[str, Convoy] = {}
         self.refused = 0
 
@@ -183,13 +197,23 @@ class Channels:
         """The channel of that name; it need not exist yet.
 
         Raises:
-            ValueError: the name is empty, longer than 200 characters, begins with a control
-                character, or has a NUL or half of a surrogate pair.
+            ValueError: see `zchat.rooms.stream.check_name`.
         """
-        if not 0 < len(name) <= _MAX_NAME or "\0" in name or name[0] < " ":
-            raise ValueError(f"channel name {name[:50]!r}: expected 1 to {_MAX_NAME} characters")
-        name.encode()
+        check_name(name)
         return Channel(name, self)
+
+    def check(self, route: str, body: dict[str, Any]) -> None:
+        """Whether clients can be sent this body on this route.
+
+        Raises:
+            ValueError: it does not fit the route's schema.
+        """
+        schema = self._schemas.get(route)
+        if schema is not None:
+            try:
+                check_body(msgspec.to_builtins(body, str_keys=True), schema)
+            except Misfit as misfit:
+                raise ValueError(f"a push on {route}: {misfit}") from None
 
     def owner(self, name: str) -> str | None:
         """The id of the server that owns the channel now."""

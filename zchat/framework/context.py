@@ -52,6 +52,9 @@ request_key: ContextVar[RequestKey | None] = ContextVar("request_key", default=N
 current: ContextVar[Origin] = ContextVar("origin", default=NOBODY)
 """The origin of the work that runs now."""
 
+caller: ContextVar[str] = ContextVar("caller", default="")
+"""The id of the server whose call runs now; empty when none does."""
+
 encode_origin = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Origin).decode
 

@@ -6,43 +6,51 @@ attribute. This is the only place where exceptions become codes.
 
 from __future__ import annotations
 
-import inspect
+import asyncio
 import logging
-import re
-import typing
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
-
-from zchat.errors import BadRequest, ConfigError, ProtocolError, RequestError
+from zchat.errors import RequestError
 from zchat.framework.backend_session import BackendSession
 from zchat.framework.context import Origin, RequestKey, current, request_key
 from zchat.framework.deadline import in_time
+from zchat.framework.decoding import body_decoder
+from zchat.framework.filters import Call, Filter, compose, serial
 from zchat.framework.loader import Found
-from zchat.protocol.body import dumps, loads, loads_lenient
+from zchat.framework.session_turns import SessionTurns
+from zchat.protocol.body import dumps
 from zchat.protocol.package import MAX_BODY
+from zchat.protocol.protos import NO_PROTOS, ProtoCodec
+from zchat.rooms.presence import SessionRef
 
 logger = logging.getLogger("zchat.app")
 
-EMPTY = b"{}"
+H = TypeVar("H", bound=Callable[..., Any])
+
 MAX_ANSWER = MAX_BODY - 32
 """Bytes of an answer's body, with room for the message's head."""
-_MISSING = re.compile(r"Object missing required field `(.*)`\Z")
-INTERNAL_ERROR = dumps({"code": 500, "error": "internal error"})
+_INTERNAL = {"code": 500, "error": "internal error"}
+INTERNAL_ERROR = dumps(_INTERNAL)
 
 
-def retry(function: Any) -> Any:
+ErrorHandler = Callable[[Exception, Any, BackendSession], Any]
+"""(error, message or None, session) -> the answer, or None to leave it to others."""
+
+
+def retry(function: H) -> H:
     """Mark a handler as safe to run twice: a lost request is sent again by itself."""
-    function.zchat_retry = True
+    marked: Any = function
+    marked.zchat_retry = True
     return function
 
 
-def serial(function: Any) -> Any:
-    """Mark a handler of a frontend as one of those that a session runs one at a time, in order."""
-    function.zchat_serial = True
-    return function
+def is_retried(handler: object) -> bool:
+    """Whether a handler is marked `retry`."""
+    return hasattr(handler, "zchat_retry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +58,26 @@ class Entry:
     """One line of the table."""
 
     route: str
-    call: Callable[[Any, BackendSession], Awaitable[Any]]
+    call: Call
+    """The handler inside of its filters."""
     decode: Callable[[bytes], Any]
+    serial: bool
+    """Whether `serial` is one of them."""
     found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around the handlers."""
+
+    app: Any = None
+    """The application at work, as filters see it in `call.app`."""
+    filters: Callable[[Found], Sequence[Filter]] = lambda found: ()
+    """The filters of a handler, the outermost first."""
+    on_error: Sequence[ErrorHandler] = ()
+    """Asked in this order what a failed request is answered with."""
+    bodies: ProtoCodec = NO_PROTOS.at_server
+    """Reads the bodies of routes that have a schema, and writes their answers."""
 
 
 class Dispatcher:
@@ -61,23 +86,43 @@ class Dispatcher:
     Args:
         found: what the loader found.
         instance: the one instance of a handler class.
+        around: their filters and error handlers.
+
+    Attributes:
+        counters: how many requests were answered with each code, of those that failed.
 
     Raises:
         ConfigError: a handler cannot be called with a message and a session, or its message's
             annotation is none that JSON can be read into. Its place is named.
     """
 
-    def __init__(self, found: Iterable[Found], instance: Callable[[type], Any]) -> None:
+    def __init__(
+        self,
+        found: Iterable[Found],
+        instance: Callable[[type], Any],
+        around: Surroundings | None = None,
+    ) -> None:
+        around = around or Surroundings()
+        self._on_error = tuple(around.on_error)
+        self._bodies = around.bodies
+        self._turns = SessionTurns()
+        self.counters: Counter[str] = Counter()
         self.table: dict[str, Entry] = {}
         for entry in found:
             method = getattr(instance(entry.cls), entry.method)
-            route = str(entry.route)
-            self.table[route] = Entry(route, method, _decoder(method, entry), entry)
+            route, filters = str(entry.route), around.filters(entry)
+            call = compose(filters, Call(route, around.app, method))
+            decode = body_decoder(method, entry, around.bodies.incoming.get(route))
+            self.table[route] = Entry(route, call, decode, serial in filters, entry)
 
-    def is_serial(self, route: str) -> bool:
-        """Whether the handler is marked `serial`."""
+    def turn(self, route: str, session: SessionRef) -> AbstractAsyncContextManager[None] | None:
+        """What to wait for before the session's copy is made; None if the route is not `serial`."""
         entry = self.table.get(route)
-        return entry is not None and hasattr(entry.call, "zchat_serial")
+        return self._turns.turn(session) if entry is not None and entry.serial else None
+
+    def failure(self, route: str, error: RequestError) -> bytes:
+        """What a request is answered with that no handler answers."""
+        return self._bodies.failure(route, error.body())
 
     async def answer(
         self, route: str, session: BackendSession, body: bytes, request: int, budget: float
@@ -90,85 +135,61 @@ class Dispatcher:
         """
         current.set(Origin(session.frontend, session.id, request))
         request_key.set(RequestKey(_name(session, request)) if request else None)
+        message = None
         try:
-            return await in_time(self._run(route, session, body), budget)
-        except RequestError as error:
-            return self._body_of(error, route, session, request)
-        except Exception:
+            entry = self.table.get(route)
+            if entry is None:
+                raise RequestError(f"no handler for {_printable(route)}")
+            message = entry.decode(body)
+            return self._packed(route, await in_time(entry.call(message, session), budget))
+        except Exception as error:
+            try:
+                return self._failed(error, route, message, session)
+            except Exception:
+                return self._internal_error(route, session, request)
+        except (asyncio.CancelledError, GeneratorExit):  # this server stops: not the handler's
+            raise
+        except BaseException:  # SystemExit and the like would end the whole server
             return self._internal_error(route, session, request)
 
-    def _body_of(
-        self, error: RequestError, route: str, session: BackendSession, request: int
-    ) -> bytes:
-        try:
-            return dumps(error.body())
-        except Exception:  # its fields are no JSON
-            return self._internal_error(route, session, request)
+    def _failed(self, error: Exception, route: str, message: Any, session: BackendSession) -> bytes:
+        """The answer to a failed request; raises what is to be logged."""
+        for handle in self._on_error:
+            answer = handle(error, message, session)
+            if answer is not None:
+                body = self._packed(route, answer)
+                self._count(answer.get("code", 200) if isinstance(answer, dict) else 200)
+                return body
+        if not isinstance(error, RequestError):
+            raise error
+        body = self._bodies.failure(route, error.body())
+        self._count(error.code)
+        return body
 
     def _internal_error(self, route: str, session: BackendSession, request: int) -> bytes:
         """Log the exception of now; the client learns nothing of it."""
+        self._count(RequestError.code)
         logger.exception(
             "%s failed: session %s/%d, request %d", route, session.frontend, session.id, request
         )
-        return INTERNAL_ERROR
+        return self._bodies.failure(route, _INTERNAL)
 
-    async def _run(self, route: str, session: BackendSession, body: bytes) -> bytes:
-        entry = self.table.get(route)
-        if entry is None:
-            raise RequestError(f"no handler for {_printable(route)}")
-        result = await entry.call(entry.decode(body), session)
+    def _packed(self, route: str, result: Any) -> bytes:
+        """The body of the answer.
+
+        Raises:
+            ValueError: it cannot be sent, or does not fit the route's schema.
+            TypeError: it is no JSON.
+        """
         # Nothing, and what JavaScript takes for it, is an empty object to clients (wire 13.2).
-        answer = EMPTY if result in (None, 0, "") else dumps(result)
+        answer = self._bodies.encode(route, {} if result in (None, 0, "") else result)
         if len(answer) > MAX_ANSWER:
             raise ValueError(f"an answer of {len(answer)} bytes; {MAX_ANSWER} can be sent")
         return answer
 
-
-def _decoder(method: Any, found: Found) -> Callable[[bytes], Any]:
-    """How a handler's body is read: its first parameter's annotation says what it must be."""
-    try:
-        inspect.signature(method).bind("msg", "session")
-        first = next(iter(inspect.signature(method).parameters))
-        wanted = typing.get_type_hints(method, include_extras=True).get(first, Any)
-        if wanted in (Any, object, dict) or typing.get_origin(wanted) is dict:
-            return loads_lenient
-        return _typed_decoder(wanted)
-    except (TypeError, NameError) as error:
-        raise ConfigError(f"{found.path}:{found.line}: {found.route}: {error}") from error
-
-
-def _typed_decoder(wanted: Any) -> Callable[[bytes], Any]:
-    decoder = msgspec.json.Decoder(wanted)
-
-    def decode(body: bytes) -> Any:
-        try:
-            return decoder.decode(body or EMPTY)
-        except msgspec.ValidationError as error:
-            raise _bad_request(str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _convert_mended(body, wanted)
-
-    return decode
-
-
-def _convert_mended(body: bytes, wanted: Any) -> Any:
-    """Bodies from clients that write CESU-8 or half a pair, and those that are no JSON at all."""
-    try:
-        return msgspec.convert(loads(body), wanted, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise _bad_request(str(error)) from None
-    except ProtocolError as error:
-        raise BadRequest(f"the body is {error}") from None
-
-
-def _bad_request(message: str) -> BadRequest:
-    """msgspec says: Expected `str`, got `int` - at `$.name`."""
-    reason, _, where = message.rpartition(" - at `") if " - at `" in message else (message, "", "")
-    path = where.partition("$")[2].rstrip("`")
-    missing = _MISSING.match(reason)
-    return BadRequest(
-        reason, path=f"{path}.{missing[1]}".strip(".") if missing else path.strip(".")
-    )
+    def _count(self, code: object) -> None:
+        if isinstance(code, int):
+            self.counters[f"answered_{code}"] += 1
 
 
 def _name(session: BackendSession, request: int) -> str:

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from zchat.cluster.subscriber import SubscriberHandlers
 from zchat.config.settings import Settings
 from zchat.config.topology import Server
-from zchat.errors import RequestError
+from zchat.errors import TimedOut
+from zchat.framework.authentication import Authentication
 from zchat.framework.backend_session import BackendSession
 from zchat.framework.dispatcher import Dispatcher
+from zchat.framework.entrance import Entrance
+from zchat.framework.logins import LOGIN, LoginChannel, Logins
 from zchat.framework.methods import Methods
+from zchat.framework.newcomers import Newcomers
 from zchat.framework.node import Node
 from zchat.framework.parts import Parts
+from zchat.framework.session_hooks import SessionEvents
+from zchat.framework.session_notices import NoticeSender
+from zchat.framework.session_orders import SessionOrders
+from zchat.framework.session_rules import SessionRules
 from zchat.frontend.acceptor import Acceptor
+from zchat.frontend.addresses import Addresses
 from zchat.frontend.connection import Connection, Connections
 from zchat.frontend.descriptors import capacity, raise_limit
-from zchat.frontend.disconnect import KICKED, RESUMED, Disconnect
+from zchat.frontend.disconnect import KICKED, RESUMED, SIGNED_IN_ELSEWHERE, Disconnect
 from zchat.frontend.forwarder import Finish, Forwarder, Pick
 from zchat.frontend.hub import Hub
 from zchat.frontend.resync import Resync
 from zchat.frontend.session import Session, SessionTable
+from zchat.frontend.tls import Certificate
 from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
 from zchat.rooms.beat import TOPIC
 from zchat.rooms.ring import Ring
 from zchat.rooms.stream import StreamPosition
+
+logger = logging.getLogger("zchat.session")
+
+_LATE = 1.0
+"""Seconds past its deadline at which a request is answered without its handler."""
 
 
 class FrontendPart:
@@ -38,12 +56,17 @@ class FrontendPart:
         node: its links.
         methods: where it offers what owners and backends order.
         dispatcher: handlers of this server's type.
-        handshake: how clients are let in.
+        entrance: what the application says of clients that want to come in.
+        rules: what it says of their sessions.
+        events: runs what it does when one is bound or closes.
+        channel: a channel by its name, reserved ones too.
+        handshake: how they are let in.
         pick: chooses servers for requests of other types.
         retried: routes whose handlers may run twice.
         parts: makes the XSUB.
         ring: the ring of now.
         settings: of the cluster.
+        folder: the project's.
         health: what /healthz answers.
     """
 
@@ -52,12 +75,17 @@ class FrontendPart:
         node: Node,
         methods: Methods,
         dispatcher: Dispatcher,
+        entrance: Entrance,
+        rules: SessionRules,
+        events: SessionEvents,
+        channel: Callable[[str], LoginChannel],
         handshake: ServerHandshake,
         pick: Pick,
         retried: frozenset[str],
         parts: Parts,
         ring: Callable[[], Ring],
         settings: Settings,
+        folder: Path,
         health: Callable[[], dict[str, Any]],
     ) -> None:
         self._node = node
@@ -89,34 +117,55 @@ class FrontendPart:
             beat=settings.rooms.beat,
         )
         self._subscriber.subscribe(TOPIC)
+        told = rules.session_hooks.types - {server.type}
+        self._notices = NoticeSender(self.sessions, events, told, node.cast, methods)
         self.forwarder = Forwarder(
             server.type,
             node.client,
-            pick,
+            self._noting(pick) if told else pick,
             self._local,
             self.hub,
             deadline=settings.cluster.request_deadline,
             limit=settings.limits.requests_in_flight,
             now=time.monotonic(),
             retried=retried,
+            bodies=handshake.protos.at_server,
         )
+        room = capacity(raise_limit(), server.max_connections or settings.limits.connections)
+        self._authentication = self._authenticate(entrance, room)
         self.connections = Connections(
             handshake,
             settings.client,
             settings.limits,
-            capacity=capacity(raise_limit(), server.max_connections or settings.limits.connections),
+            capacity=room,
             on_open=self._on_open,
             on_message=self._on_message,
             on_close=self._on_close,
+            on_handshake=self._authentication.ask if self._authentication else None,
         )
         self._acceptor = Acceptor(
             server.id,
             self.connections,
             health=health,
             origins=settings.client.allowed_origins,
+            addresses=Addresses(
+                settings.client.blocked, settings.client.trusted_proxies, entrance.is_blocked
+            ),
+            certificate=_certificate(settings, folder),
         )
         self._owners: frozenset[str] = frozenset()
         self._offer(methods)
+        logins = Logins(
+            rules.session_policy,
+            channel,
+            self._notices.bound,
+            self._drop,
+            lambda session: self.sessions.get(session.id) is session,
+        )
+        SessionOrders(self.sessions, logins, self._drop, methods)
+        self._newcomers = Newcomers(
+            logins, self.forwarder.take, node.spawn, settings.limits.requests_in_flight
+        )
 
     def start(self) -> None:
         """Listen for clients.
@@ -153,6 +202,7 @@ class FrontendPart:
     def tick(self, now: float) -> None:
         """Do what is due; call it about every 100 ms."""
         self.connections.tick(now)
+        self._acceptor.tick(now)
         self.forwarder.tick(now)
         self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
 
@@ -173,6 +223,7 @@ class FrontendPart:
                     self.forwarder.counters,
                     self.hub.totals(),
                     self.resync.counters,
+                    self._authentication.counters if self._authentication else Counter[str](),
                 )
                 for name, count in counters.items()
             },
@@ -186,34 +237,67 @@ class FrontendPart:
 
     # What clients do
 
+    def _authenticate(self, entrance: Entrance, limit: int) -> Authentication | None:
+        if entrance.authenticator is None:
+            return None
+        timeout = self._settings.client.handshake_timeout
+        spawn = self._node.spawn
+        return Authentication(entrance.authenticator, spawn, timeout=timeout, limit=limit)
+
+    def _noting(self, pick: Pick) -> Pick:
+        """`pick`, and it is noted which servers have to hear of a session."""
+
+        def noting(server_type: str, session: Session, route: str, body: bytes) -> str:
+            server = pick(server_type, session, route, body)
+            if server_type in self._notices.types:
+                self._notices.asked(session, server)
+            return server
+
+        return noting
+
     def _on_open(self, connection: Connection) -> None:
-        connection.session = self.sessions.open(connection)
+        session = connection.session = self.sessions.open(connection)
+        if connection.uid:
+            self._newcomers.begin(session, connection.uid)
 
     def _on_message(self, connection: Connection, message: Message) -> None:
-        self.forwarder.take(connection.session, message)
+        self._newcomers.take(connection.session, message)
 
     def _on_close(self, connection: Connection, disconnect: Disconnect) -> None:
         session: Session = connection.session
         self.sessions.close(session)
         self.hub.closed(session)
         self.forwarder.closed(session)
+        self._notices.closed(session, disconnect.name)
 
     def _local(self, session: Session, message: Message, finish: Finish) -> None:
         self._node.spawn(self._run(session, message, finish), message.route)
 
     async def _run(self, session: Session, message: Message, finish: Finish) -> None:
-        if not self._dispatcher.is_serial(message.route):
-            await self._answer(session, message, finish)
-            return
-        if session.turn is None:
-            session.turn = asyncio.Lock()
-        async with session.turn:
-            await self._answer(session, message, finish)
+        """Answer a message, even if its handler does not let itself be ended in time."""
+        deadline = self._settings.cluster.request_deadline
+        until = time.monotonic() + deadline
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(deadline + _LATE, self._give_up, message.route, finish)
+        try:
+            turn = self._dispatcher.turn(message.route, session.ref)
+            if turn is None:
+                await self._answer(session, message, finish, until)
+                return
+            async with turn:
+                await self._answer(session, message, finish, until)
+        finally:
+            late.cancel()
 
-    async def _answer(self, session: Session, message: Message, finish: Finish) -> None:
+    def _give_up(self, route: str, finish: Finish) -> None:
+        finish(self._dispatcher.failure(route, TimedOut("not done in time")))
+
+    async def _answer(
+        self, session: Session, message: Message, finish: Finish, until: float
+    ) -> None:
         view = BackendSession(session.snapshot(), self._node.call)
-        budget = self._settings.cluster.request_deadline
-        finish(await self._dispatcher.answer(message.route, view, message.body, message.id, budget))
+        route, body, budget = message.route, message.body, until - time.monotonic()
+        finish(await self._dispatcher.answer(route, view, body, message.id, budget))
 
     # What owners and backends order
 
@@ -222,11 +306,6 @@ class FrontendPart:
         methods.add_cast("hub.joined", self._joined)
         methods.add_cast("hub.leave", self._leave)
         methods.add_cast("hub.evict", self._evict)
-        methods.add("session.push", self._push)
-        methods.add("session.bind", self._bind)
-        methods.add("session.unbind", self._unbind)
-        methods.add("session.kick", self._kick)
-        methods.add("session.drop", self._drop)
 
     def _join(
         self, session: int, channel: str, uid: str, owner: str, token: bytes, request: int
@@ -249,12 +328,12 @@ class FrontendPart:
         since: float,
         exclusive: bool,
         resume: str,
-        uids: list[str] | None,
+        uids: list[str],
     ) -> None:
         known = self.sessions.get(session)
         position = StreamPosition(epoch, offset)
         if known is None or not self.hub.joined(
-            known, channel, position, version, since, exclusive, resume, uids
+            known, channel, owner, position, version, since, exclusive, resume, uids
         ):
             self.resync.gone(owner, channel, uid, session)
         else:
@@ -275,33 +354,19 @@ class FrontendPart:
         if known is None:
             return
         self.hub.leave(known, channel)
+        if channel.startswith(LOGIN):
+            logger.info("session %d of %s is signed in elsewhere", known.id, known.uid)
+            known.connection.close(SIGNED_IN_ELSEWHERE)
+            return
         taken = f"somebody else has your name in {channel}"
         known.connection.close(RESUMED if resumed else KICKED.because(taken))
 
-    def _session(self, session: int) -> Session:
-        known = self.sessions.get(session)
-        if known is None:
-            raise RequestError(f"session {session} is gone")
-        return known
-
-    async def _push(self, session: int, settings: dict[str, Any]) -> None:
-        self._session(session).push(settings)
-
-    async def _bind(self, session: int, uid: str) -> None:
-        self._session(session).bind(uid)
-
-    async def _unbind(self, session: int, uid: str) -> None:
-        self._session(session).unbind(uid)
-
-    async def _drop(self, session: int, channel: str) -> None:
-        known = self._session(session)
-        membership = (known.memberships or {}).get(channel)
+    def _drop(self, session: Session, channel: str) -> None:
+        """Take a session out of a channel whose owner cannot be told now."""
+        membership = (session.memberships or {}).get(channel)
         if membership is not None:
             self.resync.lost(membership, membership.owner)
-            self.hub.leave(known, channel)
-
-    async def _kick(self, session: int, reason: str) -> None:
-        self._session(session).connection.kick(reason)
+            self.hub.leave(session, channel)
 
     def _on_frame(self, topic: str, payload: bytes) -> None:
         if topic == TOPIC:
@@ -314,3 +379,15 @@ class FrontendPart:
         self.hub.repeat_tokens(owner)
         if owner in self._ring().workers and self._node.is_up(owner):
             self.resync.announce(owner)
+
+
+def _certificate(settings: Settings, folder: Path) -> Certificate | None:
+    """What settings.toml names; None without TLS.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    client = settings.client
+    if not client.certificate:
+        return None
+    return Certificate(folder / client.certificate, folder / client.key if client.key else None)

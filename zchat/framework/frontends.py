@@ -13,8 +13,9 @@ from zchat.framework.voice import Voice
 from zchat.frontend.answers import Announced, Claim, Compared, Repaired
 from zchat.rooms.channel import Channel
 from zchat.rooms.presence import SessionRef
+from zchat.rooms.resume import Token
 from zchat.rooms.stores.base import Store
-from zchat.rooms.stream import MAX_BODY_BYTES, first_page, published
+from zchat.rooms.stream import MAX_BODY_BYTES, first_page
 
 _REPAIR_PAGE = 500
 _REPAIR_BYTES = MAX_BODY_BYTES
@@ -108,20 +109,23 @@ class Frontends:
         if not publications:
             return Repaired(epoch, offset, offset + 1, [])
         page = first_page(publications, _REPAIR_BYTES)
-        frame = published(page, epoch, self._voice.framer.dictionary)
+        frame = self._voice.framer.run(epoch, page)
         return Repaired(epoch, offset, frame.first, list(frame.items))
 
-    async def compare(self, name: str, version: int, uids: list[str]) -> Compared:
+    async def compare(
+        self, name: str, version: int, uids: list[str], doubtful: list[str]
+    ) -> Compared:
         """What brings a frontend's roster to the member list, once all members are known.
 
         Args:
             version: of the list that the roster is; 0 when that is in doubt.
             uids: the roster.
+            doubtful: see `Changes.bring`.
         """
         channel = await self._owned.open(name)
         presence, epoch = channel.presence, channel.stream.position.epoch
         before = presence.version
-        changes = channel.compare(version, uids, self._clock())
+        changes = channel.compare(version, uids, doubtful, self._clock())
         self._tell_after(channel, before)
         found = [self._voice.framer.change(epoch, change) for change in changes]
         return Compared(epoch, presence.version, found)
@@ -142,8 +146,9 @@ class Frontends:
         before = channel.presence.version
         for claim in claims:
             ref = SessionRef(frontend, incarnation, claim.session)
+            token = Token.read(claim.resume)
             evicted = channel.presence.claim(
-                claim.uid, ref, since=claim.since, exclusive=claim.exclusive, token=claim.resume
+                claim.uid, ref, since=claim.since, exclusive=claim.exclusive, token=token
             )
             self._admission.evict(channel, evicted)
         if self._owned.is_settled(channel.name):

@@ -13,6 +13,7 @@ import msgspec
 from zchat.rooms.channel import Channel
 from zchat.rooms.presence import SessionRef
 from zchat.rooms.recovery import Recovered
+from zchat.rooms.resume import Token
 from zchat.rooms.stream import StreamPosition
 
 
@@ -29,7 +30,7 @@ class Joined(msgspec.Struct, frozen=True):
     """What it missed since it was here before; None when it did not say since when."""
 
     resume: str = ""
-    """The session's token, by which its client takes its place from another connection."""
+    """The secret by which the session's client takes its place from another connection."""
 
     def answer(self) -> dict[str, Any]:
         """What clients get: position and resume, and recovered, publications, next when known."""
@@ -43,6 +44,9 @@ class Joined(msgspec.Struct, frozen=True):
         return answer
 
 
+_PLACES = 10_000
+
+
 @dataclass(slots=True, eq=False)
 class Join:
     """One of them."""
@@ -52,8 +56,10 @@ class Join:
     uid: str
     ref: SessionRef
     exclusive: bool
-    resume: str
+    resume: Token
     """The session's token in presence: what the client showed, or a new one."""
+    request: int
+    """Message id of the client's request that it is for, or 0."""
     admitted: asyncio.Future[Joined]
     entered: bool = False
     """Whether it was this join that brought the session in."""
@@ -61,8 +67,22 @@ class Join:
     """Whether the uid was a member before, so that nobody was told of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a session came in."""
+
+    channel: Channel
+    request: int
+    position: StreamPosition
+    version: int
+
+
 class Joins:
     """All of them, by token. Each ends within its deadline, so callers bound their number.
+
+    A request may be done twice when a link breaks, and nobody knows which answer its client gets.
+    So where a session came in by which request is remembered, of the last 10,000 that were let in.
+    When full, the oldest is forgotten: done once more, it comes in once more.
 
     Args:
         incarnation: this life of the owner; no other life's tokens are ours.
@@ -73,18 +93,26 @@ class Joins:
         self._count = 0
         self._joins: dict[bytes, Join] = {}
         self._of_channel: Counter[str] = Counter()
+        self._places: dict[tuple[SessionRef, str], _Place] = {}
 
     def __len__(self) -> int:
         return len(self._joins)
 
     def begin(
-        self, channel: Channel, uid: str, ref: SessionRef, exclusive: bool, resume: str
+        self,
+        channel: Channel,
+        uid: str,
+        ref: SessionRef,
+        exclusive: bool,
+        resume: Token,
+        request: int = 0,
     ) -> Join:
         """A new one, with its own token; `end` it whatever happens."""
         self._count += 1
         token = f"{self._incarnation}/{self._count}".encode()
         admitted: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
-        join = self._joins[token] = Join(token, channel, uid, ref, exclusive, resume, admitted)
+        join = Join(token, channel, uid, ref, exclusive, resume, request, admitted)
+        self._joins[token] = join
         self._of_channel[channel.name] += 1
         return join
 
@@ -96,6 +124,22 @@ class Joins:
             del self._of_channel[join.channel.name]
         if join.admitted.done() and not join.admitted.cancelled():
             join.admitted.exception()  # whoever awaited it may have been cancelled before
+
+    def came_in(self, join: Join, position: StreamPosition, version: int) -> None:
+        """Its session was let in there, with the member list of this version."""
+        if not join.request:
+            return
+        self._places.pop(key := (join.ref, join.channel.name), None)
+        self._places[key] = _Place(join.channel, join.request, position, version)
+        if len(self._places) > _PLACES:
+            del self._places[next(iter(self._places))]
+
+    def place_before(self, join: Join) -> tuple[StreamPosition, int] | None:
+        """Where its session came in by the same request; None when it did not, or long ago."""
+        place = self._places.get((join.ref, join.channel.name))
+        if place is None or (place.channel, place.request) != (join.channel, join.request):
+            return None
+        return place.position, place.version
 
     def get(self, token: bytes) -> Join | None:
         """The join that this token admits."""

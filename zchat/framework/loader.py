@@ -2,6 +2,7 @@
 
     servers/<server type>/handler/<name>_handler.py    class <Name>Handler    routes for clients
     servers/<server type>/remote/<name>_remote.py      class <Name>Remote     calls for servers
+    servers/<server type>/lifecycle.py                 functions              its hooks
 
 Every public `async def` that the class itself defines is callable, under the names that Pomelo
 gives them: `entry_handler.py` and `def query_entry` make `<type>.entryHandler.queryEntry`.
@@ -13,7 +14,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,8 @@ from zchat.naming import camel, pascal
 from zchat.route import Route
 
 Kind = Literal["handler", "remote"]
+Hook = tuple[str, Callable[..., Any]]
+"""A moment of a server's life, and what is called then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,34 @@ def load(root: Path, package: str, kind: Kind, server_type: str | None = None) -
             if other is not entry:
                 raise ConfigError(f"{entry.route} is in {_place(other)} and in {_place(entry)}")
     return [found[route] for route in sorted(found)]
+
+
+def load_hooks(root: Path, package: str, server_type: str, moments: Sequence[str]) -> list[Hook]:
+    """The public functions of `root/servers/<server type>/lifecycle.py`, if there is one.
+
+    Args:
+        root: the application's folder.
+        package: the import name under which its modules are known.
+        moments: the names that they may have.
+
+    Raises:
+        ConfigError: the file cannot be imported, or a function has another name.
+        SyntaxError: of the file.
+    """
+    path = root / "servers" / server_type / "lifecycle.py"
+    if not path.exists():
+        return []
+    module = _import(path, root, package)
+    found: list[Hook] = []
+    for name, value in vars(module).items():
+        imported = getattr(value, "__module__", "") != module.__name__
+        if name.startswith("_") or imported or not inspect.isfunction(value):
+            continue
+        if name not in moments:
+            line = value.__code__.co_firstlineno
+            raise ConfigError(f"{path}:{line}: {name}: expected one of {', '.join(moments)}")
+        found.append((name, value))
+    return found
 
 
 def _import(path: Path, root: Path, package: str) -> ModuleType:

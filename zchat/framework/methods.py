@@ -25,14 +25,17 @@ class Methods:
         self._methods: dict[str, tuple[Method, msgspec.msgpack.Decoder[Any]]] = {}
         self._casts: dict[str, tuple[Callable[..., None], msgspec.msgpack.Decoder[Any]]] = {}
 
-    def add(self, name: str, method: Method) -> None:
+    def add(self, name: str, method: Method, like: Callable[..., Any] | None = None) -> None:
         """Let `method` answer calls of `name`.
+
+        Args:
+            like: whose parameters say what the arguments must be; `method` itself when None.
 
         Raises:
             ConfigError: its parameters cannot be filled from an array, or their annotations cannot
                 be resolved.
         """
-        self._methods[name] = method, _decoder(name, method)
+        self._methods[name] = method, _decoder(name, like or method)
 
     def add_cast(self, name: str, function: Callable[..., None]) -> None:
         """Let `function` take casts of `name`.

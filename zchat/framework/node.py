@@ -24,7 +24,8 @@ from zchat.cluster.rpc_client import ClientHandlers, Peer, PeerState, RpcClient
 from zchat.cluster.rpc_server import RemotePeer, RpcServer, ServerHandlers
 from zchat.config.topology import Server, Topology
 from zchat.errors import RequestError, Unavailable
-from zchat.framework.context import current, decode_origin, encode_origin
+from zchat.framework.absence import Absence
+from zchat.framework.context import caller, current, decode_origin, encode_origin
 from zchat.framework.deadline import in_time
 from zchat.framework.methods import Methods, decode, encode
 
@@ -58,6 +59,9 @@ class NodeEvents:
 
     generation: Callable[[str, int], None] = _nothing
     """(server id, generation): that server speaks of a ring of this generation."""
+
+    frontend_up: Callable[[str, str], None] = _nothing
+    """(server id, incarnation): that life of a server uses us, by a link that was just made."""
 
 
 class Node:
@@ -100,6 +104,7 @@ class Node:
         self._stopping: dict[str, str] = {}  # lives that have said so, by server id
         self._is_stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._absence = Absence(limits.liveness_interval)
         self.refused = 0
         methods.add_cast("server.stopping", self._hear_stopping)
         local = LocalServer(server.id, server.type, incarnation)
@@ -166,27 +171,34 @@ class Node:
         timeout: float | None = None,
         *,
         idempotent: bool = False,
+        patient: bool = True,
     ) -> Any:
         """Call a method of a server, this one included.
+
+        Calls of one server by another begin there in the order in which they were made here.
 
         Args:
             timeout: seconds; the settings' request deadline when None.
             idempotent: send it again by itself when the server died under it.
+            patient: wait for a server that is away as long as `timeout`; else for a moment only,
+                the settings' liveness interval.
 
         Raises:
-            RequestError: what the method raised; of what is none, only that there was one.
+            RequestError: what the method raised; of what is none, only that there was one. Its
+                `server` says where.
             Unlisted: there is no such server.
             Unavailable: it could not be reached in time.
             TimedOut: no answer in time; it may have been done.
+            TypeError, ValueError, OverflowError: `args` cannot be packed.
         """
         budget = self._deadline if timeout is None else timeout
-        if server_id == self.server.id:
-            return decode(await self._run(method, encode(args), budget, self.server.id))
-        origin = encode_origin(current.get())
-        link = self._link(server_id)
-        if isinstance(link, RemotePeer):
-            return await self.rpc_server.call(link, method, args, budget, origin, idempotent)
-        return await self.client.call(server_id, method, args, budget, origin, idempotent)
+        try:
+            if server_id == self.server.id:
+                return await self._call_self(method, args, budget)
+            return await self._call_peer(server_id, method, args, budget, idempotent, patient)
+        except RequestError as error:
+            error.server = error.server or server_id
+            raise
 
     def cast(self, server_id: str, method: str, args: Sequence[Any]) -> bool:
         """Tell a server something, without an answer; False when it cannot be told."""
@@ -245,6 +257,31 @@ class Node:
         self.client.close()
         self.rpc_server.close()
 
+    async def _call_self(self, method: str, args: Sequence[Any], budget: float) -> Any:
+        before = caller.set(self.server.id)
+        try:
+            return decode(await self._run(method, encode(args), budget, self.server.id))
+        finally:
+            caller.reset(before)
+
+    async def _call_peer(
+        self,
+        server_id: str,
+        method: str,
+        args: Sequence[Any],
+        budget: float,
+        idempotent: bool,
+        patient: bool,
+    ) -> Any:
+        origin = encode_origin(current.get())
+        link = self._link(server_id)
+        if isinstance(link, RemotePeer):
+            return await self.rpc_server.call(link, method, args, budget, origin, idempotent)
+        call = self.client.call(server_id, method, args, budget, origin, idempotent)
+        if patient or self.is_up(server_id) or budget <= self._absence.moment:
+            return await call
+        return await self._absence.bear(server_id, call)
+
     def _link(self, server_id: str) -> RemotePeer | None:
         """The link of a frontend that uses us; None means our own DEALER, made when needed."""
         if server_id not in self.topology:
@@ -259,7 +296,8 @@ class Node:
         return None
 
     def _connect(self, server: Server) -> None:
-        if server.id == self.server.id:
+        # What still goes on here while it stops must not bring a link back.
+        if server.id == self.server.id or self.client.closed:
             return
         self.client.connect(server.id, server.router_address, self.key_of(server.id))
 
@@ -291,6 +329,7 @@ class Node:
         )
 
     def _on_up(self, peer: Peer) -> None:
+        self._absence.end(peer.server_id)
         restarted = self._lives.get(peer.server_id) != peer.incarnation
         self._lives[peer.server_id] = peer.incarnation
         self._on_generation(peer, peer.generation)
@@ -300,6 +339,7 @@ class Node:
         self._on_generation(peer, peer.generation)
         if self._is_stopping:
             self._tell_stopping(peer)
+        self._events.frontend_up(peer.server_id, peer.incarnation)
 
     def _tell_stopping(self, peer: RemotePeer) -> None:
         self.rpc_server.cast(peer, "server.stopping", (self.server.id, self.incarnation))
@@ -338,17 +378,19 @@ class Node:
             return  # what it tells of itself was undone when it was lost
         try:
             current.set(decode_origin(call.origin))
+            caller.set(peer.server_id)
             budget = call.budget_ms / 1000
             link.reply(peer, call.id, await self._run(call.method, call.args, budget, peer))
         except RequestError as error:
             self._fail(link, peer, call, error)
         except Exception:
             logger.exception("%s from %s cannot be answered", call.method, peer)
-            self._fail(link, peer, call, self._internal_error())
+            self._fail(link, peer, call, RequestError("internal error"))
 
     def _fail(self, link: Any, peer: Any, call: Call, error: RequestError) -> None:
         # By keyword they could clash with the names of `fail`'s own parameters.
-        fields = {key: value for key, value in error.fields.items() if key not in _TAKEN}
+        marked = error.mark(self.server.id).items()
+        fields = {key: value for key, value in marked if key not in _TAKEN}
         link.fail(peer, call.id, error.code, error.message, **fields)
 
     async def _run(self, method: str, args: bytes, budget: float, sender: object) -> bytes:
@@ -363,7 +405,4 @@ class Node:
             raise
         except Exception:
             logger.exception("%s from %s failed", method, sender)
-            raise self._internal_error() from None
-
-    def _internal_error(self) -> RequestError:
-        return RequestError("internal error", server=self.server.id)
+            raise RequestError("internal error") from None

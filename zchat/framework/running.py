@@ -7,37 +7,47 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zchat.cluster.context import Context
-from zchat.cluster.curve import Security, load_keys
-from zchat.cluster.envelope import IDEMPOTENT, NOTIFY, Request
-from zchat.cluster.limits import Limits
+from zchat.cluster.envelope import Request
 from zchat.cluster.rpc_server import RemotePeer
-from zchat.config.exposure import own_key
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
-from zchat.errors import ConfigError, Unavailable
-from zchat.framework.backend_session import BackendSession
-from zchat.framework.channels import Channels
-from zchat.framework.dispatcher import Dispatcher
+from zchat.framework import lifecycle
+from zchat.framework.calls import PREFIX, incoming
+from zchat.framework.channels import Channel, Channels
+from zchat.framework.components import Components
+from zchat.framework.deadline import in_time
+from zchat.framework.dispatcher import Dispatcher, Surroundings
 from zchat.framework.frontend_part import FrontendPart
-from zchat.framework.heard_ring import HeardRing
-from zchat.framework.journal_ring import JournalRing
-from zchat.framework.membership import Membership, RingSource, owners
+from zchat.framework.health import health
+from zchat.framework.lag import Lag
+from zchat.framework.lifecycle import Step, Work, name_of
+from zchat.framework.listing import Listing
+from zchat.framework.loads import Loads
+from zchat.framework.membership import owners
 from zchat.framework.methods import Methods
+from zchat.framework.neighbours import Neighbours
 from zchat.framework.node import Node, NodeEvents
 from zchat.framework.owner_part import OwnerPart
-from zchat.framework.remotes import PREFIX
-from zchat.frontend.session import Snapshot, decode_snapshot
-from zchat.protocol.dictionary import RouteDictionary
+from zchat.framework.plan import Moment
+from zchat.framework.protection import limits, security
+from zchat.framework.requests import Requests
+from zchat.framework.ring_keeper import RingKeeper, others_rings, owners_rings
+from zchat.framework.session_hooks import SessionEvents
+from zchat.framework.session_notices import NoticeReceiver
+from zchat.framework.sessions import Sessions
+from zchat.framework.status import with_parts
+from zchat.framework.timers import Timers
+from zchat.framework.wire import load_wire
 from zchat.protocol.handshake import ServerHandshake
 from zchat.rooms.channel import Framer
 from zchat.rooms.ring import Ring
-from zchat.rooms.stores.base import Store
 
 if TYPE_CHECKING:
     from zchat.framework.application import Application
@@ -46,16 +56,18 @@ logger = logging.getLogger("zchat.admin")
 
 _TICK = 0.1
 _POLL = 0.5
+_LEAST_DRAIN = 1.0
+"""Seconds that a hook of `before_stop` has in any case."""
 
 
-class Component(Protocol):
-    """A part of a server beside zchat's own."""
+class OuterPart(Protocol):
+    """A part of a server beside zchat's own and the application's."""
 
     async def start(self) -> None:
         """Begin to work; called when the server's own parts have started."""
 
     async def stop(self) -> None:
-        """Let go. Called first of all parts; idempotent."""
+        """Let go. Called before those parts stop; once, if it was started."""
 
     def status(self) -> dict[str, Any]:
         """What `zchat status` shows of it."""
@@ -88,16 +100,17 @@ class Running:
         self.settings = settings
         self._folder = folder
         self.started = time.monotonic()
-        self.components: list[Component] = []
+        self.components: list[OuterPart] = []
         """Parts beside zchat's own; add them before the start."""
         self.methods = Methods()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers = Timers()
+        self._outer = Components()
         self._state = "starting"
-        self._complaint = ""
-        security = _security(self.server, settings, folder)
-        self._context = Context(security)
-        self._keys = folder / settings.cluster.keys if security.keys else None
-        self._keys_read = self._keys_stamp()
+        secured = security(server_id, settings, folder)
+        self._context = Context(secured)
+        self._keys = folder / settings.cluster.keys if secured.keys else None
+        self._listing = Listing(servers, self._keys, self._follow_anew)
+        self._lag_now = Lag(_TICK)
         try:
             self._make(app)
         except BaseException:
@@ -113,33 +126,57 @@ class Running:
             secrets.token_hex(8),
             self._context,
             self.methods,
-            NodeEvents(self._peer_up, self._frontend_lost, self._request, self._told),
-            _limits(self.settings),
+            NodeEvents(
+                self._peer_up,
+                self._frontend_lost,
+                self._take,
+                self._told,
+                self._frontend_up,
+            ),
+            limits(self.settings),
             self.settings.cluster.request_deadline,
             self._keys,
         )
         self._make_application()
         self._make_parts()
         self.methods.add("server.status", self.status)
+        self._neighbours = Neighbours(
+            self.node, self.methods, self.app, self._hooks, self._has_started, self._load
+        )
 
     def _make_application(self) -> None:
         """What the application brings: handlers, remotes, routes with codes."""
         app, own = self.app, self.server.type
-        self.dispatcher = Dispatcher(app.handlers(own), app.instance)
+        self.wire = load_wire(self._folder / "config", (str(e.route) for e in app.handlers()))
+        self.dictionary, protos = self.wire
+        app.routers.schemas = protos.at_server.incoming
+        around = Surroundings(app, app.filters_of, app.error_handlers(own), protos.at_server)
+        self.dispatcher = Dispatcher(app.handlers(own), app.instance, around)
+        self.events = SessionEvents(app.session_hooks, self.server, self.node.call, self.node.spawn)
+        self.notices = self._hear_notices()
+        meet = self.notices.meet if self.notices else None
+        self.requests = Requests(self.node, self.dispatcher, meet)
         for entry in app.remotes(own):
-            method = getattr(app.instance(entry.cls), entry.method)
-            self.methods.add(PREFIX + str(entry.route), method)
-        routes = [str(entry.route) for entry in app.handlers()]
-        self.dictionary = RouteDictionary(routes, ())
+            method, route = getattr(app.instance(entry.cls), entry.method), str(entry.route)
+            filtered = incoming(app.remote_filters, route, self.server.id, method)
+            self.methods.add(PREFIX + route, filtered, like=method)
+
+    def _hear_notices(self) -> NoticeReceiver | None:
+        """Frontends have the sessions themselves; backends hear of them, if they want to."""
+        if self.server.takes_clients or not self.events.wanted:
+            return None
+        grace, node = self.settings.rooms.grace, self.node
+        return NoticeReceiver(self.events, grace, node.call, node.spawn, self.methods)
 
     def _make_parts(self) -> None:
         self.owner: OwnerPart | None = None
         self.frontend: FrontendPart | None = None
-        framer = Framer(self.app.presence_pushes, self.dictionary)
-        topology = self.servers.topology
-        if self.server in owners(topology, self.app.channel_types):
+        framer = Framer(self.app.presence_pushes, *self.wire)
+        own, types = self.server.id, self.app.channel_types
+        shared = bool(self.settings.journal.path)
+        if self.server in owners(self.servers.topology, types):
             store = self.app.parts.store(self.settings, self._folder)
-            self.rings, learn = self._owners_rings(store)
+            self.rings, learn = owners_rings(own, types, store, self._ring_changed, shared=shared)
             self.owner = OwnerPart(
                 self.node,
                 self.methods,
@@ -151,45 +188,49 @@ class Running:
                 self.settings,
             )
         else:
-            self.rings = self._others_rings()
+            self.rings = others_rings(own, types, self._ask_ring, self._ring_changed, shared=shared)
+        self._ring_keeper = RingKeeper(self.rings, self.node.spawn)
         if self.server.takes_clients:
             self.frontend = FrontendPart(
                 self.node,
                 self.methods,
                 self.dispatcher,
+                self.app,
+                self.app,
+                self.events,
+                lambda name: Channel(name, self.channels),
                 self._handshake(),
                 self.app.routers.pick,
                 self.app.retried_routes(),
                 self.app.parts,
                 self.ring,
                 self.settings,
+                self._folder,
                 self.health,
             )
         host = self.owner.host if self.owner else None
         deadline = self.settings.cluster.request_deadline
-        self.channels = Channels(self.server.id, host, self.ring, self.node.call, deadline)
-
-    def _owners_rings(self, store: Store) -> tuple[RingSource, Callable[[], Awaitable[None]]]:
-        """Where a worker has its ring from, and how it learns of a newer one."""
-        types, changed = self.app.channel_types, self._ring_changed
-        if not self.settings.journal.path:
-            alone = Membership(self.server.id, types, changed)
-            return alone, lambda: alone.keep(time.monotonic())
-        shared = JournalRing(self.server.id, types, store, changed)
-        return shared, shared.learn
-
-    def _others_rings(self) -> RingSource:
-        if not self.settings.journal.path:
-            return Membership(self.server.id, self.app.channel_types, self._ring_changed)
-        return HeardRing(
-            lambda server_id: self.node.call(server_id, "ring.get", ()), self._ring_changed
+        schemas = self.wire.protos.at_server.outgoing
+        self.channels: Channels = Channels(
+            self.server.id, host, self.ring, self.node.call, deadline, schemas
         )
+        held = self.frontend.sessions if self.frontend else ()
+        self.sessions = Sessions(self.node.call, self._frontends, self.wire.push, lambda: held)
+
+    def _frontends(self) -> list[str]:
+        return [server.id for server in self.servers.topology.servers if server.takes_clients]
+
+    def _ask_ring(self, server_id: str) -> Awaitable[Any]:
+        return self.node.call(server_id, "ring.get", ())
 
     def _handshake(self) -> ServerHandshake:
         return ServerHandshake(
             heartbeat=self.settings.client.heartbeat,
-            dictionary=self.dictionary,
+            dictionary=self.wire.dictionary,
+            protos=self.wire.protos,
             limit=self.settings.limits.message_bytes,
+            check_client=self.app.allows,
+            asks=self.app.authenticator is not None,
         )
 
     def ring(self) -> Ring:
@@ -202,21 +243,10 @@ class Running:
         """Start the parts, lower ones first; clients are let in last.
 
         Raises:
-            ConfigError: an address cannot be had, or a key is missing. What was started is
-                stopped.
+            StartError: a part cannot start; the text names it. What was started is stopped.
         """
         try:
-            self._bind(self.node.bind)
-            self._follow(self.servers.topology)
-            if self.owner:
-                self._bind(self.owner.start)
-                await self.rings.keep(time.monotonic())
-            self._every(_TICK, self._tick)
-            self._every(_POLL, self._poll)
-            if self.frontend:
-                self.frontend.start()
-            for component in self.components:
-                await component.start()
+            await lifecycle.start(self.server.id, self._start_steps())
         except BaseException:
             await self.stop(0)
             raise
@@ -224,51 +254,93 @@ class Running:
         ports = ", ".join(f"{use} {port}" for use, port in self._ports())
         logger.info("%s is ready: pid %d, ports: %s", self.server.id, os.getpid(), ports)
 
+    def _start_steps(self) -> list[Step]:
+        for component in self.components:
+            self._outer.add(component)
+        steps = self._hook_steps("before_start")
+        steps.append(Step("peers", self._start_peers))
+        if self.owner:
+            steps.append(Step("rooms", self._start_rooms))
+        steps += [Step("timers", self._start_timers), *self.app.components.start_steps()]
+        if self.frontend:
+            steps.append(Step("clients", self.frontend.start))
+        steps += self._outer.start_steps()
+        return steps + self.app.components.after_start_steps() + self._hook_steps("after_start")
+
     async def stop(self, seconds: float | None = None) -> None:
         """Stop the parts, clients first. Idempotent: a second call returns at once.
 
         From here on no request begins. Those under way are answered, as far as the time allows.
 
         Args:
-            seconds: that all of it may take; the settings' drain when None.
+            seconds: that all of it may take; the settings' drain when None. With 0 the hooks of
+                `before_stop` are left out.
         """
         if self._state == "stopping":
             return
         was_ready, self._state = self._state == "ok", "stopping"
         self.node.speak_of_stopping()
         drain = self.settings.cluster.drain if seconds is None else seconds
-        deadline = time.monotonic() + drain
-        for component in reversed(self.components):
-            await self._stop_component(component)
-        if self.frontend:
-            await self.frontend.stop(drain)
-        await self._finish_work(deadline)
-        for timer in self._timers:
-            timer.cancel()
-        await self.node.close()
-        if self.owner:
-            await self.owner.stop()
+        await lifecycle.stop(self._stop_steps(drain, hooks=was_ready and seconds != 0))
         self._context.close()
         if was_ready:
             logger.info("%s has stopped", self.server.id)
 
-    async def _stop_component(self, component: Component) -> None:
-        """A component's fault must not keep clients from being seen off."""
-        try:
-            await component.stop()
-        except Exception:
-            logger.exception("%s could not stop", type(component).__name__)
+    def _stop_steps(self, drain: float, *, hooks: bool) -> list[Step]:
+        deadline = time.monotonic() + drain
+        steps = []
+        if hooks:
+            steps += [
+                Step(step.name, partial(self._in_time, step.run, deadline))
+                for step in self._hook_steps("before_stop")
+            ]
+        steps.append(Step("new requests", self.requests.stop))
+        steps += self._outer.stop_steps()
+        if self.frontend:
+            steps.append(Step("clients", partial(self._stop_frontend, deadline)))
+        steps.append(Step("requests under way", partial(self._finish_work, deadline)))
+        steps += [*self.app.components.stop_steps(), Step("timers", self._timers.cancel)]
+        # Rooms after peers: what comes from peers finds its rooms open.
+        steps.append(Step("peers", self.node.close))
+        if self.owner:
+            steps.append(Step("rooms", self.owner.stop))
+        return steps
+
+    def _hooks(self, moment: Moment) -> list[Work]:
+        return self.app.hooks(moment, self.server.type)
+
+    def _hook_steps(self, moment: Moment) -> list[Step]:
+        return [
+            Step(f"{moment} {name_of(hook)}", partial(hook, self.app))
+            for hook in self._hooks(moment)
+        ]
+
+    async def _in_time(self, work: Work, deadline: float) -> None:
+        left = max(deadline - time.monotonic(), _LEAST_DRAIN)
+        await in_time(lifecycle.run(work), left)
+
+    def _start_peers(self) -> None:
+        self.node.bind()
+        self._follow(self.servers.topology)
+
+    async def _start_rooms(self) -> None:
+        assert self.owner is not None, "only owners have rooms"
+        self.owner.start()
+        await self.rings.keep(time.monotonic())
+
+    def _start_timers(self) -> None:
+        self._timers.every(_TICK, self._tick)
+        self._timers.every(_POLL, self._poll)
+
+    async def _stop_frontend(self, deadline: float) -> None:
+        """See clients off in the time that hooks have left."""
+        assert self.frontend is not None, "only frontends have clients"
+        await self.frontend.stop(max(deadline - time.monotonic(), 0))
 
     async def _finish_work(self, deadline: float) -> None:
         """Let requests under way be answered."""
         while self.node.busy and time.monotonic() < deadline:  # noqa: ASYNC110 (a count, no event)
             await asyncio.sleep(0.01)
-
-    def _bind(self, bind: Callable[[], object]) -> None:
-        try:
-            bind()
-        except OSError as error:
-            raise ConfigError(f"{self.server.id}: {error.strerror}") from error
 
     def _ports(self) -> Iterator[tuple[str, int]]:
         """Those of servers.json that are in use here."""
@@ -276,58 +348,28 @@ class Running:
             if use != "XPUB" or self.owner:
                 yield use, port
 
-    def _every(self, seconds: float, function: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        index = len(self._timers)
-
-        def run() -> None:
-            self._timers[index] = loop.call_later(seconds, run)
-            function()
-
-        self._timers.append(loop.call_later(seconds, run))
-
     def _tick(self) -> None:
         now = time.monotonic()
+        self._lag_now.beat(now)
         self.node.tick(now)
+        self._neighbours.tick(now)
         if self.owner:
             self.owner.host.tick()
         if self.frontend:
             self.frontend.tick(now)
+        if self.notices:
+            self.notices.tick(now)
 
     # servers.json and the links
 
     def _poll(self) -> None:
-        self.node.spawn(self._keep_ring(), "ring")
-        changes = self.servers.poll()
-        if changes is not None:
-            logger.info(
-                "servers.json: added %s, removed %s, changed %s",
-                *(
-                    ", ".join(server.id for server in group) or "none"
-                    for group in (changes.added, changes.removed, changes.changed)
-                ),
-            )
-        keys = self._keys_stamp()
-        if changes is not None or keys != self._keys_read or self._complaint:
-            self._keys_read = keys
-            self._try_follow()
+        self._ring_keeper.keep()
+        changes = self._listing.poll()
+        self._neighbours.poll(self.servers.topology, changes)
 
-    def _keys_stamp(self) -> int:
-        """Changes when a key is added or taken out; the folder itself may be replaced."""
-        keys = self._keys
-        return keys.stat().st_mtime_ns if keys is not None and keys.is_dir() else 0
-
-    def _try_follow(self) -> None:
-        """Follow servers.json; what is wrong is said once, and tried again with the next poll."""
-        try:
-            self._context.reload_allowed()
-            self._follow(self.servers.topology)
-        except ConfigError as error:
-            if str(error) != self._complaint:
-                logger.error("%s; servers.json cannot be followed until it is mended", error)
-            self._complaint = str(error)
-        else:
-            self._complaint = ""
+    def _follow_anew(self, topology: Topology) -> None:
+        self._context.reload_allowed()
+        self._follow(topology)
 
     def _follow(self, topology: Topology) -> None:
         owning = owners(topology, self.app.channel_types)
@@ -340,7 +382,7 @@ class Running:
             self.frontend.follow(owning)
         self.rings.follow(topology)
         if self._state == "ok":
-            self.node.spawn(self._keep_ring(), "ring")
+            self._ring_keeper.keep()
 
     def _ring_changed(self, old: Ring, new: Ring) -> None:
         logger.info("channels are owned by %s", ", ".join(sorted(new.workers)) or "nobody")
@@ -356,79 +398,44 @@ class Running:
             self.frontend.owner_up(server_id, restarted)
 
     def _told(self, server_id: str, generation: int) -> None:
-        if generation > self.ring().generation and self._state != "stopping":
-            self.node.spawn(self._learn_ring(server_id, generation), "ring")
+        if self._state != "stopping":
+            self._ring_keeper.told(server_id, generation)
 
-    async def _keep_ring(self) -> None:
-        try:
-            await self.rings.keep(time.monotonic())
-        except Exception:
-            logger.exception("the ring cannot be kept")
-
-    async def _learn_ring(self, server_id: str, generation: int) -> None:
-        try:
-            await self.rings.told(server_id, generation)
-        except Exception:
-            logger.exception("the ring of generation %d cannot be learned", generation)
+    def _take(self, peer: RemotePeer, request: Request) -> None:
+        self.requests.take(peer, request)
 
     def _frontend_lost(self, server_id: str, incarnation: str) -> None:
         if self.owner:
             self.owner.host.frontend_lost(server_id, incarnation)
+        if self.notices:
+            self.notices.frontend_lost(incarnation, time.monotonic())
 
-    def _request(self, peer: RemotePeer, request: Request) -> None:
-        if self._state == "stopping":
-            self._refuse(peer, request)
-            return
-        snapshot = decode_snapshot(request.session)  # what it raises is answered by the RpcServer
-        self.node.spawn(self._answer(peer, request, snapshot), request.route)
+    def _frontend_up(self, server_id: str, incarnation: str) -> None:
+        if self.notices:
+            self.notices.frontend_up(server_id, incarnation)
 
-    def _refuse(self, peer: RemotePeer, request: Request) -> None:
-        """No request begins while we stop.
+    # What others want to know
 
-        Idempotent ones stay unanswered: whoever sent them sends them again, to our next life or,
-        when our line is taken out of servers.json, to whom it picks then.
-        """
-        if not request.kind & (NOTIFY | IDEMPOTENT):
-            error = Unavailable(f"{self.server.id} is stopping")
-            self.node.rpc_server.fail(peer, request.id, error.code, error.message, **error.fields)
+    @property
+    def lag(self) -> float:
+        """How late the event loop is, in seconds."""
+        return self._lag_now.seconds
 
-    async def _answer(self, peer: RemotePeer, request: Request, snapshot: Snapshot) -> None:
-        session = BackendSession(snapshot, self.node.call)
-        budget = request.budget_ms / 1000
-        message = request.message_id
-        body = await self.dispatcher.answer(request.route, session, request.body, message, budget)
-        if not request.kind & NOTIFY:
-            self.node.rpc_server.reply(peer, request.id, body)
+    @property
+    def loads(self) -> Loads:
+        """How much other servers have to do."""
+        return self._neighbours.loads
 
-    # For operators
+    def _has_started(self) -> bool:
+        return self._state == "ok"
+
+    def _load(self) -> int:
+        return len(self.frontend.sessions) if self.frontend else self.node.busy - 1
 
     def health(self) -> dict[str, Any]:
-        """What /healthz answers.
-
-        `ok` once everything that clients need here is within reach, and `degraded` while servers
-        are `missing` whose work others of their type do. It is `waiting` `for` types of which
-        nobody answers.
-        """
-        health: dict[str, Any] = {"status": self._state, "id": self.server.id}
-        if self._state != "ok":
-            return health
-        needed = self._needed()
-        waiting = [
-            server_type
-            for server_type, listed in needed.items()
-            if not any(self.node.is_up(server.id) for server in listed)
-        ]
-        missing = [
-            server.id
-            for listed in needed.values()
-            for server in listed
-            if not self.node.is_up(server.id)
-        ]
-        if waiting:
-            health |= {"status": "waiting", "for": waiting}
-        elif missing:
-            health |= {"status": "degraded", "missing": missing}
-        return health
+        """What /healthz answers; see `zchat.framework.health`."""
+        answer = health(self._state, self._needed(), self.node.is_up)
+        return {"status": answer.pop("status"), "id": self.server.id, **answer}
 
     def _needed(self) -> dict[str, tuple[Server, ...]]:
         """The listed servers that this one works with, by type."""
@@ -437,13 +444,11 @@ class Running:
         topology = self.servers.topology
         owning = owners(topology, self.app.channel_types)
         wanted = {*self.app.watched(self.server.type), *(server.type for server in owning)}
-        needed = {server_type: topology.of_type(server_type) for server_type in sorted(wanted)}
-        return {server_type: listed for server_type, listed in needed.items() if listed}
+        return {kind: found for kind in sorted(wanted) if (found := topology.of_type(kind))}
 
     async def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this server."""
-        parts = [self.owner, self.frontend, *self.components]
-        status: dict[str, Any] = {
+        shown: dict[str, Any] = {
             "id": self.server.id,
             "type": self.server.type,
             "pid": os.getpid(),
@@ -452,33 +457,12 @@ class Running:
                 peer.server_id: peer.queued_bytes for peer in self.node.client.peers.values()
             },
             "busy": self.node.busy,
+            "lag": round(self.lag, 3),
             "health": self.health()["status"],
             "ring": sorted(self.ring().workers),
             "generation": self.ring().generation,
         }
         counters = self.node.counters
+        counters.update(self.dispatcher.counters)
         counters["channel_calls_refused"] = self.channels.refused
-        for part in parts:
-            if part is not None:
-                shown = dict(part.status())
-                counters.update(shown.pop("counters", {}))
-                status.update(shown)
-        status["counters"] = {name: count for name, count in sorted(counters.items()) if count}
-        return status
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        queue_bytes=settings.limits.peer_queue_bytes,
-        liveness_interval=settings.cluster.liveness_interval,
-        liveness_misses=settings.cluster.liveness_count,
-    )
-
-
-def _security(server: Server, settings: Settings, folder: Path) -> Security:
-    """CURVE when this server has a key; what is refused without one is said when it binds."""
-    keys = folder / settings.cluster.keys
-    own = own_key(keys, server.id)
-    if own is None:
-        return Security(insecure=settings.cluster.insecure)
-    return Security(load_keys(own), keys, settings.cluster.insecure)
+        return with_parts(shown, counters, [self.owner, self.frontend, *self.components])

@@ -1,7 +1,8 @@
-"""The door of a frontend: an HTTP server that turns requests into WebSocket connections.
+"""The door of a frontend: one port for clients over TCP and over WebSocket, with TLS or without.
 
-Tornado accepts and reads the request; a WebSocket request that passes the checks loses its socket
-to a `WebSocketConnection` (see `upgrade.py`), everything else is answered and closed:
+The first byte decides (see `arrival.py`). What is no HTTP becomes a `TcpConnection` at once. HTTP
+is read by Tornado; a WebSocket request that passes the checks loses its socket to a
+`WebSocketConnection` (see `upgrade.py`), everything else is answered and closed:
 
     any path, Upgrade: websocket    101, or 400, 403, 405, 426; 503 when full or stopping
     GET /healthz                    200 or 503, JSON with at least {"status": string}
@@ -28,12 +29,24 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 from tornado.iostream import IOStream
+from tornado.netutil import add_accept_handler
 
+from zchat.frontend.addresses import Addresses
+from zchat.frontend.arrival import Arrival, Openings
 from zchat.frontend.connection import Connections
-from zchat.frontend.disconnect import SERVER_STOPPING, TOO_MANY_CONNECTIONS
+from zchat.frontend.disconnect import BLOCKED, SERVER_STOPPING, TOO_MANY_CONNECTIONS
 from zchat.frontend.listen import listen
 from zchat.frontend.outbox import UNSENT_BYTES
-from zchat.frontend.upgrade import HttpError, accept, host_name, take_over, wants_upgrade
+from zchat.frontend.tcp import TcpConnection
+from zchat.frontend.tls import Certificate
+from zchat.frontend.upgrade import (
+    ClientStream,
+    HttpError,
+    accept,
+    host_name,
+    take_over,
+    wants_upgrade,
+)
 from zchat.frontend.websocket import WebSocketConnection
 
 logger = logging.getLogger("zchat.access")
@@ -43,19 +56,13 @@ HEALTHY: Final = frozenset(("ok", "degraded"))
 
 _HEADER_BYTES: Final = 8192
 _CHUNK: Final = 4096
-_OPENINGS_LOST: Final = "openings_lost"
 
 
 class _HttpServer(HTTPServer):
-    """Tornado's server with a bound on connections that have not finished their request.
-
-    When full, the oldest is closed unanswered and counted: a client sends its request at once, so
-    whoever has been silent longest is the least likely to be one, and idle sockets, however many,
-    lock nobody out.
-    """
+    """Tornado's server, which counts those that have not finished their request as openings."""
 
     def initialize(  # type: ignore[override]  # Tornado calls it with what the constructor got
-        self, acceptor: Acceptor, openings: int, timeout: float
+        self, acceptor: Acceptor, openings: Openings, timeout: float
     ) -> None:
         super().initialize(
             acceptor,
@@ -66,21 +73,14 @@ class _HttpServer(HTTPServer):
             idle_connection_timeout=timeout,
             body_timeout=timeout,
         )
-        self._acceptor = acceptor
         self._openings = openings
-        self._opening: dict[IOStream, None] = {}  # in order of age
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if len(self._opening) >= self._openings:
-            oldest = next(iter(self._opening))
-            del self._opening[oldest]  # its `on_close` comes a turn later, too late for a burst
-            self._acceptor.connections.counters[_OPENINGS_LOST] += 1
-            oldest.close()
-        self._opening[stream] = None
+        self._openings.add(stream)
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: object) -> None:
-        self._opening.pop(cast(HTTP1ServerConnection, server_conn).stream, None)
+        self._openings.discard(cast(HTTP1ServerConnection, server_conn).stream)
         super().on_close(server_conn)
 
 
@@ -89,12 +89,15 @@ class Acceptor(HTTPServerConnectionDelegate):
 
     Args:
         server_id: who listens, for errors.
-        connections: where clients go. Its capacity bounds them; besides, at most an eighth as many
-            (and at least 64) may be accepted and not upgraded. When full, a WebSocket request is
-            answered 503, and past the second bound the oldest is closed; both are counted.
+        connections: where clients go. Its capacity bounds them. When full, a WebSocket request is
+            answered 503 and a client over TCP is closed; both are counted. Besides, at most an
+            eighth as many (and at least 64) may be accepted and not be connections yet, see
+            `Openings`.
         health: what `/healthz` answers: `status` and whatever else is of interest; a status that is
             not `HEALTHY` makes it a 503. It must not raise.
         origins: of the pages that may connect; `*`: any.
+        addresses: who is not let in, and whose word is taken for an address.
+        certificate: for TLS, which all clients have to use then; None: no TLS.
     """
 
     def __init__(
@@ -104,15 +107,19 @@ class Acceptor(HTTPServerConnectionDelegate):
         *,
         health: Callable[[], Mapping[str, object]],
         origins: Collection[str] = ("*",),
+        addresses: Addresses | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.connections = connections
         self._server_id = server_id
         self._health = health
         self._origins = origins
+        self._addresses = addresses or Addresses()
+        self._certificate = certificate
         self._stopping = False
-        self._http = _HttpServer(
-            self, max(64, connections.capacity // 8), connections.handshake_timeout
-        )
+        self._listening: list[tuple[socket.socket, Callable[[], None]]] = []
+        self._openings = Openings(max(64, connections.capacity // 8), connections.counters)
+        self._http = _HttpServer(self, self._openings, connections.handshake_timeout)
 
     def bind(self, host: str, port: int) -> int:
         """Listens on one more address.
@@ -124,15 +131,17 @@ class Acceptor(HTTPServerConnectionDelegate):
             ConfigError: the address cannot be had; the text names it and this server.
         """
         sockets = listen(self._server_id, host, port)
-        for sock in sockets:  # inherited by what it accepts: no call per client
+        for sock in sockets:  # inherited by what it accepts: no calls per client
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        self._http.add_sockets(sockets)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._listening.append((sock, add_accept_handler(sock, self._accepted)))
         bound: int = sockets[0].getsockname()[1]
         logger.info(
-            "%s listens on %s:%d, room for %d connections",
+            "%s listens on %s:%d%s, room for %d connections",
             self._server_id,
             host or "*",
             bound,
+            " with TLS" if self._certificate else "",
             self.connections.capacity,
         )
         return bound
@@ -145,23 +154,27 @@ class Acceptor(HTTPServerConnectionDelegate):
             seconds: when they have passed, whoever is left is dropped.
         """
         self._stopping = True
-        self._http.stop()
+        for sock, unlisten in self._listening:
+            unlisten()
+            sock.close()
+        self._listening.clear()
         await self.connections.drain(SERVER_STOPPING, pace=pace, seconds=seconds)
+        self._openings.close()
         await self._http.close_all_connections()
+
+    def tick(self, now: float) -> None:
+        """Looks whether there is a new certificate; call it from time to time."""
+        if self._certificate is not None:
+            self._certificate.tick(now)
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
-        """Called by Tornado when a socket was accepted."""
-        deadline = self.connections.clock() + self.connections.handshake_timeout
-        return _Request(self, cast(HTTP1Connection, request_conn), deadline)
+        """Called by Tornado when a client begins to speak HTTP."""
+        return _Request(self, cast(HTTP1Connection, request_conn))
 
     def upgrade(
-        self,
-        connection: HTTP1Connection,
-        line: RequestStartLine,
-        headers: HTTPHeaders,
-        deadline: float,
+        self, connection: HTTP1Connection, line: RequestStartLine, headers: HTTPHeaders
     ) -> None:
         """Makes a WebSocket connection of a request.
 
@@ -169,12 +182,13 @@ class Acceptor(HTTPServerConnectionDelegate):
             HttpError: it is not let in.
         """
         shared = self.connections
+        stream = cast(ClientStream, connection.stream)
+        address, deadline = self._client_address(stream.address, headers), stream.deadline
         response = accept(line, headers, self._origins)
         host = host_name(headers)
         if self._stopping or shared.full:
             why = SERVER_STOPPING if self._stopping else TOO_MANY_CONNECTIONS
             raise HttpError(503, why.reason, {"Retry-After": "1"}, counted=why)
-        address = str(connection.context)
         try:
             sock, early = take_over(connection)
         except OSError as error:
@@ -186,6 +200,58 @@ class Acceptor(HTTPServerConnectionDelegate):
         client.enqueue(response)
         if early:
             client.receive(early)
+
+    def _accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """A client's socket; it is not known yet what the client speaks."""
+        shared = self.connections
+        if self._addresses.blocks(address[0]):
+            shared.counters[BLOCKED.name] += 1
+            sock.close()
+            return
+        sock.setblocking(False)
+        try:
+            sock = sock if self._certificate is None else self._certificate.wrap(sock)
+        except OSError as error:
+            logger.debug("! %s went before TLS: %s", address[0], error)
+            sock.close()
+            return
+        Arrival(
+            sock,
+            address[0],
+            shared.clock() + shared.handshake_timeout,
+            loop=shared.loop,
+            wheel=shared.wheel,
+            openings=self._openings,
+            counters=shared.counters,
+            spoke=self._spoke,
+        ).start()
+
+    def _spoke(self, arrival: Arrival, data: bytes) -> None:
+        """A client's first bytes: HTTP begins with a letter, no package does."""
+        sock, address, deadline = arrival.socket, arrival.address, arrival.deadline
+        if data[:1].isalpha():
+            stream = ClientStream(sock, data, address, deadline)
+            self._http.handle_stream(stream, (address, 0))
+        elif self.connections.full:
+            self.connections.counters[TOO_MANY_CONNECTIONS.name] += 1
+            sock.close()  # without a word, as the reference does (pomelo wire 14.7)
+        else:
+            client = TcpConnection(
+                self.connections, sock, remote_address=address, deadline=deadline
+            )
+            client.receive(data)
+
+    def _client_address(self, peer: str, headers: HTTPHeaders) -> str:
+        """Where the client really is.
+
+        Raises:
+            HttpError: clients from there are not let in.
+        """
+        forwarded_for, real_ip = headers.get("X-Forwarded-For", ""), headers.get("X-Real-IP", "")
+        address = self._addresses.client(peer, forwarded_for, real_ip)
+        if address != peer and self._addresses.blocks(address):
+            raise HttpError(403, BLOCKED.reason, counted=BLOCKED)
+        return address
 
     def answer(self, line: RequestStartLine) -> tuple[int, Mapping[str, object]]:
         """Status and body of the response to a request that asks for no upgrade.
@@ -204,10 +270,9 @@ class Acceptor(HTTPServerConnectionDelegate):
 class _Request(HTTPMessageDelegate):
     """One HTTP request. The upgrade happens when the headers are there, the rest at the end."""
 
-    def __init__(self, acceptor: Acceptor, connection: HTTP1Connection, deadline: float) -> None:
+    def __init__(self, acceptor: Acceptor, connection: HTTP1Connection) -> None:
         self._acceptor = acceptor
         self._connection = connection
-        self._deadline = deadline
         self._status = 500
         self._body: Mapping[str, object] = {}
         self._headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
@@ -221,7 +286,7 @@ class _Request(HTTPMessageDelegate):
         self._head_only = line.method == "HEAD"
         try:
             if wants_upgrade(headers):
-                self._acceptor.upgrade(self._connection, line, headers, self._deadline)
+                self._acceptor.upgrade(self._connection, line, headers)
             else:
                 self._status, self._body = self._acceptor.answer(line)
         except HttpError as error:

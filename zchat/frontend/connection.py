@@ -25,10 +25,11 @@ import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from zchat.config.settings import Client, Limits
 from zchat.errors import ProtocolError
+from zchat.frontend.arrival import Expiring
 from zchat.frontend.disconnect import (
     CONNECTION_LOST,
     HANDSHAKE_REFUSED,
@@ -43,11 +44,19 @@ from zchat.frontend.disconnect import (
     TOO_MANY_MESSAGES,
     Disconnect,
 )
+from zchat.frontend.frames import frame, payloads
 from zchat.frontend.outbox import Flusher, Outbox
 from zchat.frontend.rate import Rate
-from zchat.protocol.connection import HandshakeDone, Heartbeat, Received, ServerConnection
-from zchat.protocol.handshake import HandshakeError, ServerHandshake
+from zchat.protocol.connection import (
+    HandshakeAsked,
+    HandshakeDone,
+    Heartbeat,
+    Received,
+    ServerConnection,
+)
+from zchat.protocol.handshake import FAILED, HandshakeError, HandshakeRequest, ServerHandshake
 from zchat.protocol.message import Message
+from zchat.protocol.package import Package
 from zchat.wheel import Wheel
 
 logger = logging.getLogger("zchat.access")
@@ -59,6 +68,7 @@ _HEARTBEAT_SLACK: Final = 2.0  # two network delays come on top of two intervals
 _GRANULARITY: Final = 0.25
 _STEP: Final = 0.05  # seconds between two portions of a drain
 
+OnHandshake: TypeAlias = Callable[["Connection", HandshakeRequest], None]
 OnOpen: TypeAlias = Callable[["Connection"], None]
 OnMessage: TypeAlias = Callable[["Connection", Message], None]
 OnClose: TypeAlias = Callable[["Connection", Disconnect], None]
@@ -79,6 +89,8 @@ class Connections:
         on_close: an open connection ends. It is called once, from the event loop and never from
             within a call of yours, so that no table changes while you walk over it; no message
             comes from this connection any more.
+        on_handshake: decides about a client by calling the connection's `accept` or `refuse`, at
+            once or later; needed when `handshake.asks`. Without a decision in time the client goes.
         clock: seconds; deadlines and `tick` are in its time.
 
     Attributes:
@@ -96,6 +108,7 @@ class Connections:
         on_open: OnOpen,
         on_message: OnMessage,
         on_close: OnClose,
+        on_handshake: OnHandshake | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -105,21 +118,29 @@ class Connections:
         self.on_open = on_open
         self.on_message = on_message
         self.on_close = on_close
+        self.on_handshake = on_handshake
         self.sockets: set[Connection] = set()
         self.counters: Counter[str] = Counter()
         self.flusher = Flusher(self.loop, limits.outbox_bytes)
-        self.wheel: Wheel[Connection] = Wheel(_GRANULARITY)
+        self.wheel: Wheel[Expiring] = Wheel(_GRANULARITY)
         self.messages = Rate(limits.messages_per_second, limits.messages_burst)
         self.bytes = Rate(limits.bytes_per_second, limits.bytes_burst)
         self.handshake_timeout = client.handshake_timeout
         beat = handshake.heartbeat
         self.silence = None if beat is None else 2 * beat + _HEARTBEAT_SLACK
         """Seconds without a heartbeat after which a client is gone; None: heartbeats are off."""
+        self._framed = self._bare = b""
 
     @property
     def full(self) -> bool:
         """Whether no further connection is let in."""
         return len(self.sockets) >= self.capacity
+
+    def unframed(self, frames: bytes) -> bytes:
+        """The packages in WebSocket frames. The last result is kept, for the next who has them."""
+        if frames is not self._framed:
+            self._framed, self._bare = frames, payloads(frames)
+        return self._bare
 
     def tick(self, now: float) -> None:
         """Ends the connections whose time is up."""
@@ -165,6 +186,7 @@ class Connection(Outbox):
 
     Attributes:
         user: what the client put into its handshake; None before it and without it.
+        uid: who the application said that it is, when it let it in; empty: nobody known.
         session: for the upper layer, which alone sets and reads it.
     """
 
@@ -177,8 +199,12 @@ class Connection(Outbox):
         "host",
         "remote_address",
         "session",
+        "uid",
         "user",
     )
+
+    says_close_code: ClassVar[bool] = True
+    """Whether the transport has close codes."""
 
     def __init__(
         self,
@@ -197,18 +223,35 @@ class Connection(Outbox):
         self._opened = False
         self.remote_address = remote_address
         self.host = host
+        self.uid = ""
         self.user: Any = None
         self.session: Any = None
         shared.sockets.add(self)
         shared.wheel.schedule(self, deadline)
         shared.loop.add_reader(sock.fileno(), self._readable)
 
-    # What the upper layer uses, beside `enqueue`
+    # What the upper layer uses, beside `enqueue`, which takes WebSocket frames on any transport:
+    # for fan-out they are built once, with `frame`.
 
-    @staticmethod
-    @abstractmethod
-    def framing(packages: bytes, /) -> bytes:
-        """Makes packages into this transport's bytes; for fan-out: build once, `enqueue` to all."""
+    def accept(self, request: HandshakeRequest, uid: str, user: Any) -> None:
+        """Lets a client in that `on_handshake` was asked about; too late, it does nothing.
+
+        Args:
+            request: what it asked with.
+            uid: who it is; empty: nobody known.
+            user: what it is told, if truthy.
+        """
+        if self.disconnect is None:
+            self._protocol.accept(request, user)
+            self.uid = uid
+            self.send(self._protocol.data_to_send())
+
+    def refuse(self, reason: str) -> None:
+        """Does not let it in; the reason is for the log, the client is told 500 (wire 6.4)."""
+        if self.disconnect is None:
+            self._protocol.refuse(FAILED)
+            self.send(self._protocol.data_to_send())
+            self.close(HANDSHAKE_REFUSED.because(reason))
 
     def send(self, packages: bytes) -> None:
         """Sends packages as one transport message when this loop turn ends.
@@ -216,7 +259,7 @@ class Connection(Outbox):
         They share one `send` with everything else of the turn. After the connection ended they
         are dropped.
         """
-        self.enqueue(self.framing(packages))
+        self.enqueue(frame(packages))
 
     def kick(self, reason: str) -> None:
         """Tells the client to go, by a kick package, and closes (pomelo wire 15)."""
@@ -227,7 +270,8 @@ class Connection(Outbox):
         if self.disconnect is not None:
             return
         if disconnect.kick:
-            self._protocol.kick(disconnect.reason)
+            code = None if self.says_close_code else disconnect.code
+            self._protocol.kick(disconnect.reason, code)
             packages = self._protocol.data_to_send()
             if packages:
                 self.send(packages)
@@ -275,11 +319,14 @@ class Connection(Outbox):
             return False
         return True
 
-    def _handle(self, packages: bytes) -> None:
+    def _handle(self, packages: bytes | tuple[Package, ...]) -> None:
         """Takes one transport message."""
         protocol = self._protocol
         try:
-            events = protocol.receive(packages)
+            if isinstance(packages, bytes):
+                events = protocol.receive(packages)
+            else:
+                events = protocol.receive_packages(packages)
         except ProtocolError as error:
             self._refuse(error)
             return
@@ -295,6 +342,8 @@ class Connection(Outbox):
                 self._beat()
             elif isinstance(event, HandshakeDone):
                 self.user = event.request.user
+            elif isinstance(event, HandshakeAsked):
+                self._ask(event.request)
             else:
                 self._open()
             if self.disconnect is not None:
@@ -306,6 +355,12 @@ class Connection(Outbox):
             self.send(answer)
         entry = HANDSHAKE_REFUSED if isinstance(error, HandshakeError) else MALFORMED
         self.close(entry.because(str(error)))
+
+    def _ask(self, request: HandshakeRequest) -> None:
+        ask = self._shared.on_handshake
+        assert ask is not None, "a handshake that asks, and nobody to decide"
+        self.user = request.user
+        ask(self, request)
 
     def _open(self) -> None:
         self._opened = True

@@ -20,7 +20,7 @@ class Disconnect:
     """Key of its counter, in metrics' spelling."""
 
     code: int
-    """WebSocket close code; 1006 is never sent, it stands for a connection that just went."""
+    """WebSocket close code; 1006 and 1015 are never sent: nobody is there to read them."""
 
     reason: str
     """What the client is told, in words."""
@@ -52,6 +52,10 @@ INTERNAL_ERROR: Final = Disconnect("internal_error", 1011, "internal error")
 FORBIDDEN_ORIGIN: Final = Disconnect(  # answered by HTTP 403 in place of the upgrade
     "forbidden_origin", 1008, "pages of this origin may not connect", reconnect=False
 )
+BLOCKED: Final = Disconnect(  # closed when accepted; behind a proxy, answered by HTTP 403
+    "blocked", 1008, "clients of this address are not let in", reconnect=False
+)
+TLS_FAILED: Final = Disconnect("tls_failed", 1015, "TLS handshake failed")
 TOO_MANY_CONNECTIONS: Final = Disconnect(  # answered by HTTP 503 in place of the upgrade
     "too_many_connections", 1013, "this server has as many connections as it may"
 )
@@ -65,8 +69,14 @@ TOO_MANY_MESSAGES: Final = Disconnect(
     "too_many_messages", 4003, "too many messages per second", kick=True
 )
 TOO_MANY_BYTES: Final = Disconnect("too_many_bytes", 4004, "too many bytes per second", kick=True)
+UNAVAILABLE: Final = Disconnect("unavailable", 4005, "try again in a moment")
+
+OUTRUN: Final = Disconnect("outrun", 4006, "the room has moved; come back and catch up", kick=True)
 
 KICKED: Final = Disconnect("kicked", 4500, "kick", reconnect=False, kick=True)
 RESUMED: Final = Disconnect(
     "resumed", 4503, "resumed on another connection", reconnect=False, kick=True
+)
+SIGNED_IN_ELSEWHERE: Final = Disconnect(
+    "signed_in_elsewhere", 4504, "signed in on another connection", reconnect=False, kick=True
 )

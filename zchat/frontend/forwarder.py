@@ -17,15 +17,15 @@ from zchat.errors import RequestError, Unavailable
 from zchat.frontend.hub import Hub
 from zchat.frontend.lane import Lane
 from zchat.frontend.session import Session
-from zchat.protocol.body import dumps
 from zchat.protocol.message import Message, data_response
+from zchat.protocol.protos import NO_PROTOS, ProtoCodec
 from zchat.route import server_type
 
 logger = logging.getLogger("zchat.session")
 
 TOO_MANY_REQUESTS = 429
-INTERNAL_ERROR = dumps({"code": 500, "error": "internal error"})
-HELD_TOO_LONG = dumps(Unavailable("earlier requests were not answered in time").body())
+INTERNAL_ERROR = RequestError("internal error")
+HELD_TOO_LONG = Unavailable("earlier requests were not answered in time")
 
 Finish = Callable[[bytes], None]
 """Takes the body of the answer."""
@@ -97,6 +97,7 @@ class Forwarder:
             requests are answered with 429 and notifies dropped; both are counted.
         now: seconds of the clock that `tick` tells.
         retried: routes whose handlers may run twice.
+        bodies: writes what requests are answered with that no handler answers.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Forwarder:
         limit: int,
         now: float,
         retried: frozenset[str] = frozenset(),
+        bodies: ProtoCodec = NO_PROTOS.at_server,
     ) -> None:
         self._own_type = own_type
         self._client = client
@@ -121,6 +123,7 @@ class Forwarder:
         self._limit = limit
         self._now = now
         self._retried = retried
+        self._bodies = bodies
         self._holding: dict[Lane[Waiting], None] = {}
         self.counters: Counter[str] = Counter()
 
@@ -130,7 +133,7 @@ class Forwarder:
             self.counters["too_many_in_flight"] += 1
             if message.id:
                 error = RequestError("too many requests at once", code=TOO_MANY_REQUESTS)
-                self._write(session, message.id, dumps(error.body()))
+                self._write(session, message, self._failure(message, error))
             return
         session.requests += 1  # until `finish`
         waiting = Waiting(self, session, message, self._now)
@@ -153,7 +156,7 @@ class Forwarder:
         if isinstance(answer, Reply):
             self.finish(waiting, answer.body)
         elif lane.server in self._client.peers:
-            self.finish(waiting, dumps(answer.error().body()))
+            self.finish(waiting, self._failure(waiting.message, answer.error()))
         else:
             # Its others fail next, and the servers that come instead are linked after that: what
             # is held goes on with the `repick` that follows.
@@ -172,13 +175,15 @@ class Forwarder:
         session.requests -= 1
         number = waiting.message.id
         if number:
-            self._write(session, number, body)
+            self._write(session, waiting.message, body)
             if session.in_flight is not None:
                 session.in_flight.discard(number)
                 if not session.in_flight:
                     session.in_flight = None
         if session.memberships is not None:
             self._hub.answered(session)
+        if session.parting is not None and session.parting[0] == number:
+            session.connection.close(session.parting[1])
 
     def repick(self) -> None:
         """Other servers may be meant now: send what is held, where nothing is before it."""
@@ -192,7 +197,8 @@ class Forwarder:
         for lane in list(self._holding):
             for waiting in lane.overdue(now - self._deadline):
                 self.counters["held_overdue"] += 1
-                self.finish(waiting, waiting.failure or HELD_TOO_LONG)
+                late = waiting.failure or self._failure(waiting.message, HELD_TOO_LONG)
+                self.finish(waiting, late)
             if not lane.held:
                 self._holding.pop(lane, None)
         self.repick()
@@ -268,7 +274,7 @@ class Forwarder:
 
     def _server_gone(self, waiting: Waiting, failure: Failure) -> None:
         """The server that had it was taken out of servers.json: another one may do it."""
-        body = dumps(failure.error().body())
+        body = self._failure(waiting.message, failure.error())
         lane = waiting.lane
         if lane.closed or waiting.message.route not in self._retried:
             self.finish(waiting, body)
@@ -280,21 +286,22 @@ class Forwarder:
 
     def _refuse(self, waiting: Waiting, error: Exception) -> None:
         """No server could be picked."""
-        if isinstance(error, RequestError):
-            body = dumps(error.body())
-        else:
+        if not isinstance(error, RequestError):
             # A router is the application's code, and the body that it reads is the client's.
             logger.error("%s: no server could be picked", waiting.message.route, exc_info=error)
-            body = INTERNAL_ERROR
-        self.finish(waiting, waiting.failure or body)
+            error = INTERNAL_ERROR
+        self.finish(waiting, waiting.failure or self._failure(waiting.message, error))
 
-    def _write(self, session: Session, id: int, body: bytes) -> None:  # noqa: A002
+    def _failure(self, message: Message, error: RequestError) -> bytes:
+        return self._bodies.failure(message.route, error.body())
+
+    def _write(self, session: Session, message: Message, body: bytes) -> None:
         try:
-            answer = data_response(id, body)
+            answer = data_response(message.id, body)
         except ValueError as error:  # another server's dispatcher may have other limits
             self.counters["answers_too_large"] += 1
-            logger.error("request %d of session %d: %s", id, session.id, error)
-            answer = data_response(id, INTERNAL_ERROR)
+            logger.error("request %d of session %d: %s", message.id, session.id, error)
+            answer = data_response(message.id, self._failure(message, INTERNAL_ERROR))
         session.connection.send(answer)
 
 

@@ -86,6 +86,24 @@ def frame(payload: bytes, opcode: int = BINARY) -> bytes:
     return struct.pack(">BBQ", _FIN | opcode, 127, length) + payload
 
 
+def payloads(frames: bytes) -> bytes:
+    """What a run of whole, unmasked frames holds, without the headers."""
+    size = len(frames)
+    if size == frames[1] + 2:  # the usual frame, alone
+        return frames[2:]
+    found = []
+    position = 0
+    while position < size:
+        length, position = frames[position + 1], position + 2
+        if length >= 126:
+            width = 2 if length == 126 else 8
+            length = int.from_bytes(frames[position : position + width], "big")
+            position += width
+        found.append(frames[position : position + length])
+        position += length
+    return b"".join(found)
+
+
 def close_frame(code: int, reason: str = "") -> bytes:
     """A close frame; the reason is cut to what fits, between two characters.
 

@@ -6,8 +6,9 @@ Owners order joins and leaves; the hub subscribes, sends the owner's token down 
 holds what is published from that moment for the newcomer. `joined` says from where it is a member;
 with the answer to its request written, it goes live from exactly there.
 
-Who comes and goes is told against a roster: what was told already is not told again, and what was
-lost is asked for. What cannot be had any more is told too, as a push of the route HISTORY_LOST.
+Who comes and goes is told against a roster, and against the list that a member came in with: what
+a client knows already is not told again, and what was lost is asked for. What cannot be had any
+more is told too, see `Holes`.
 
 Frames of one drain are joined once per channel and handed to every live member as one piece.
 """
@@ -20,20 +21,17 @@ from collections.abc import Callable, Sequence
 
 from zchat.cluster.subscriber import Subscriber
 from zchat.errors import ClusterError
+from zchat.frontend.disconnect import OUTRUN
 from zchat.frontend.fanout import Fanout
 from zchat.frontend.frames import frame
+from zchat.frontend.holes import Holes
 from zchat.frontend.local_channel import LocalChannel, Wanted
 from zchat.frontend.session import Membership, Session
-from zchat.protocol.body import dumps
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
-from zchat.protocol.message import data_push
 from zchat.rooms.follower import Run
 from zchat.rooms.stream import PresenceChange, Published, StreamPosition, decode_frame
 
 logger = logging.getLogger("zchat.session")
-
-HISTORY_LOST = "onHistoryLost"
-"""Push to members: publications `after` < offset < `before` of `epoch` cannot be had any more."""
 
 
 class Hub:
@@ -62,10 +60,10 @@ class Hub:
         self._fetch = fetch
         self._compare = compare
         self._lost = lost
-        self._dictionary = dictionary
         self.channels: dict[str, LocalChannel] = {}
         self.counters: Counter[str] = Counter()
         self._fanout = Fanout(self.counters, hold_limit)
+        self._holes = Holes(self._fanout, dictionary)
 
     # Orders of the owner
 
@@ -74,7 +72,8 @@ class Hub:
     ) -> None:
         """The owner wants this session in: subscribe, send its token, hold from now on.
 
-        A session has one uid in a channel: under another one it comes in as somebody new.
+        A session has one uid in a channel: under another one it comes in as somebody new. One that
+        is in already is held up again, so that the new answer comes first, with its member list.
         """
         membership = (session.memberships or {}).get(channel)
         if membership is not None and membership.uid != uid:
@@ -83,6 +82,8 @@ class Hub:
             membership = None
         if membership is None:
             membership = self._enter(session, channel, uid, owner, origin)
+        elif origin:
+            self._hold_up(membership, origin)
         membership.owner = owner
         membership.token = token
         self._subscriber.send_token(token)
@@ -91,38 +92,50 @@ class Hub:
         self,
         session: Session,
         channel: str,
+        owner: str,
         position: StreamPosition,
         version: int,
         since: float,
         exclusive: bool,
         resume: str,
-        uids: Sequence[str] | None,
+        uids: Sequence[str],
     ) -> bool:
         """The owner admitted this session; it is a member from after `position` on.
 
         Args:
-            uids: the member list, when this is the first session here that the owner knows of.
+            owner: who says so; the channel may have another one by now.
+            uids: the member list, as it stands in the answer to come.
 
         Returns:
-            False when it left, or its connection closed, while the order was under way.
+            False when it left, or its connection closed, while the order was under way; or when
+            the owner lets it in where we cannot begin any more: then it is told to come back.
         """
         local = self.channels.get(channel)
-        if local is not None and uids is not None:
-            local.roster.begin(uids, version)
         membership = (session.memberships or {}).get(channel)
         if membership is None or local is None:
             return False
+        counts = membership.position is None or membership.again
+        if counts and membership.is_outrun(position):
+            # By an owner that was none any more, while the next one's frames came already.
+            self._send_away(membership)
+            self.leave(session, channel)
+            return False
+        same = owner == local.owner and local.follower.epoch in ("", position.epoch)
+        if membership.position is None or not membership.answered:  # else it has another list
+            local.take_list(membership, uids, version if same else 0)
         membership.token = b""
         membership.since = since
         membership.exclusive = exclusive
         membership.resume = resume
-        if membership.position is None:  # admitted twice, it is in since the first time
+        if counts:  # else it has answers to several requests: it is in since the first
             membership.position = position
-            membership.version = version
+        membership.again = False
         if not local.placed:
             self.place(local, position)
-        elif session.id in local.joining:
+            return True
+        if session.id in local.joining:
             self._fanout.go_live(local, membership)
+        self.mend(local)
         return True
 
     def leave(self, session: Session, channel: str) -> None:
@@ -136,6 +149,7 @@ class Hub:
         self._fanout.flush(local)
         local.live.pop(session.id, None)
         local.joining.pop(session.id, None)
+        local.apart.pop(session.id, None)
         if not local.live and not local.joining:
             del self.channels[channel]
             self._count(local, self.counters)
@@ -155,6 +169,8 @@ class Hub:
         for channel, membership in (session.memberships or {}).items():
             local = self.channels[channel]
             if session.id in local.joining:
+                if membership.answered:
+                    membership.origin = 0
                 self._fanout.go_live(local, membership)
 
     def closed(self, session: Session) -> None:
@@ -195,18 +211,11 @@ class Hub:
             self.counters["bad_frames"] += 1  # a beat has a topic of its own
 
     def unsettle(self, local: LocalChannel) -> None:
-        """The owner changed or restarted: hold everything until the next `place`.
-
-        From here on all members count as having been told what the roster is. For who came in just
-        now, with a list whose last changes had not come here and died with their owner, that is
-        not quite so: it may hear one of them twice, or never.
-        """
+        """The owner changed or restarted: hold everything until the next `place`."""
         if local.follower.position is not None:
             self._fanout.flush(local)
             local.follower.unplace()
-            local.roster.doubt()
-            for membership in local.memberships:
-                membership.doubt()
+        local.doubt()
 
     def place(self, local: LocalChannel, position: StreamPosition, version: int = 0) -> None:
         """An owner's answer says where the channel stands: go on from there.
@@ -214,12 +223,21 @@ class Hub:
         Args:
             version: of the owner's member list; 0 when the answer does not say.
         """
-        local.placed = True
+        if not local.placed:
+            local.placed = True
+            for membership in local.memberships:
+                membership.floor = position if membership.position is None else None
         if local.follower.epoch not in ("", position.epoch):
             self._fanout.flush(local)
-            local.roster.doubt()
+            local.doubt()
         runs = local.follower.place(position)
-        self._begin(local, position.epoch)
+        began = [member for member in local.memberships if member.begin(position.epoch)]
+        local.began |= frozenset(member.session.id for member in began)
+        for member in began:
+            if member.is_outrun(StreamPosition(position.epoch, 0)):
+                self._send_away(member)
+        if not runs and not local.follower.missing:
+            self._holes.tell_began(local, 1)
         self._deliver(local, runs)
         self._fanout.promote(local)
         local.roster.hear(version)
@@ -231,25 +249,39 @@ class Hub:
         before, lost = follower.position, follower.lost
         runs = follower.repair(position, run)
         if before is not None and follower.lost > lost:
-            self._tell_lost(local, before, before.offset + follower.lost - lost + 1)
+            first = before.offset + follower.lost - lost + 1
+            if local.began:
+                self._holes.tell_began(local, first)
+            else:
+                self._holes.tell(local, before, first)
         self._deliver(local, runs)
         self._fanout.promote(local)
 
     def compared(
-        self, local: LocalChannel, version: int, changes: Sequence[PresenceChange], heard: int
+        self,
+        local: LocalChannel,
+        version: int,
+        changes: Sequence[PresenceChange],
+        asked: int,
+        heard: int,
     ) -> None:
         """What an owner answered for a roster that was behind.
 
         Args:
             version: of the owner's member list.
-            changes: what brings the roster to it.
+            changes: what brings the roster to it, and what of the list was in doubt.
+            asked: the version of the roster that it was asked for. When it has moved meanwhile,
+                only what follows that version one by one is of use.
             heard: see `Roster.reach`.
         """
         known = local.roster.version
+        if known != asked and changes and changes[0].version > asked + 1:
+            return
         for change in changes:
-            if change.version > known:
-                self._tell(local, change, known)
+            if change.version >= known:
+                self._tell(local, change)
         local.roster.reach(version, heard)
+        local.settle()
 
     def mend(self, local: LocalChannel) -> None:
         """Ask for what has not come, if anything has not."""
@@ -279,24 +311,40 @@ class Hub:
             local = self.channels[channel] = LocalChannel(channel, owner)
             self._subscriber.subscribe(channel)
         membership = Membership(session, channel, uid, owner, origin)
+        membership.floor = local.follower.last
         local.joining[session.id] = membership
         if session.memberships is None:
             session.memberships = {}
         session.memberships[channel] = membership
         return membership
 
+    def _send_away(self, membership: Membership) -> None:
+        """It was let in where we cannot begin any more: it can when it comes back."""
+        self.counters["outrun"] += 1
+        membership.session.connection.close(OUTRUN)
+
+    def _hold_up(self, membership: Membership, origin: int) -> None:
+        """Its client has asked to be let in again: nothing more before that is answered."""
+        local, session = self.channels[membership.channel], membership.session
+        membership.again = origin == membership.origin
+        membership.origin = origin
+        if session.id in local.live and not membership.answered:
+            self._fanout.flush(local)
+            local.joining[session.id] = local.live.pop(session.id)
+
     def _deliver(self, local: LocalChannel, runs: Sequence[Run]) -> None:
         if not runs:
             return
         assert local.follower.position is not None
         epoch = local.follower.position.epoch
+        self._holes.tell_began(local, runs[0].first)
         for run in runs:
             for offset, item in enumerate(run.items, run.first):
                 data = frame(item.package)
                 wanted = None if item.audience is None else _among(item.audience)
                 self._fanout.queue(local, data, wanted)
                 if local.joining:
-                    self._fanout.hold_all(local, (epoch, offset, 0, data), wanted)
+                    self._fanout.hold_all(local, (epoch, offset, None, data), wanted)
         if local.joining:
             self._fanout.promote(local)
 
@@ -311,56 +359,32 @@ class Hub:
         elif change.epoch != position.epoch or change.version <= roster.version:
             self.counters["old_presence"] += 1
         elif roster.is_next(change):
-            self._tell(local, change, roster.version)
+            self._tell(local, change)
             roster.version = change.version
+            local.settle()
         else:
             self.counters["presence_gaps"] += 1
             roster.hear(change.version)
             self._compare(local)
 
-    def _tell(self, local: LocalChannel, change: PresenceChange, known: int) -> None:
-        """Who came or went is told to who was there before, never to the one it is about.
+    def _tell(self, local: LocalChannel, change: PresenceChange) -> None:
+        """Who came or went is told to those who do not know, never to the one it is about.
 
-        Who came in with this version, or a later one, has it in its member list. When it is no
-        news to the roster, it is only for those who came in after the list that the roster is.
-
-        Args:
-            known: the list's version that the roster is.
+        Who is not admitted yet has no member list: what is held for it is held against that.
         """
-        version, uid = change.version, change.uid
-        first = 0 if local.roster.apply(change) else known + 1
-        if not change.package or first >= version:
+        wanted = local.take(change)
+        if not change.package:
             return
         data = frame(change.package)
-        self._fanout.queue(local, data, lambda m: m.uid != uid and first <= m.version < version)
-        self._fanout.hold_all(
-            local,
-            (change.epoch, 0, version, data),
-            lambda m: m.uid != uid and (m.position is None or first <= m.version),
-        )
-
-    def _begin(self, local: LocalChannel, epoch: str) -> None:
-        """Who came in before this epoch gets all of it, but perhaps not the end of the last one."""
-        began = [membership for membership in local.memberships if membership.begin(epoch)]
-        if not began:
-            return
-        data = self._history_lost(StreamPosition(epoch, 0), 1)
-        if any(membership.session.id in local.live for membership in began):
-            self._fanout.queue(local, data, None)  # all of the live ones are in one epoch
-        for membership in began:
-            if membership.session.id in local.joining:
-                self._fanout.hold(membership, (epoch, 1, 0, data))
-
-    def _tell_lost(self, local: LocalChannel, after: StreamPosition, before: int) -> None:
-        """Nobody who came in later than the hole hears of it."""
-        data = self._history_lost(after, before)
-        self._fanout.queue(local, data, None)
-        self._fanout.hold_all(local, (after.epoch, before - 1, 0, data), None)
-
-    def _history_lost(self, after: StreamPosition, before: int) -> bytes:
-        self.counters["history_lost"] += 1
-        body = {"epoch": after.epoch, "after": after.offset, "before": before}
-        return frame(data_push(HISTORY_LOST, dumps(body), self._dictionary))
+        held = (change.epoch, 0, change, data)
+        if wanted is not None:
+            self._fanout.queue(local, data, wanted)
+        for member in list(local.joining.values()):
+            if member.position is None:
+                if member.uid != change.uid:
+                    self._fanout.hold(member, held)
+            elif wanted is not None and wanted(member):
+                self._fanout.hold(member, held)
 
 
 def _among(audience: tuple[str, ...]) -> Wanted:

@@ -43,3 +43,7 @@ class Rate:
     def overdrawn(self, full_at: float, now: float) -> bool:
         """Whether more was taken out than there was."""
         return full_at - now > self._window
+
+    def wait(self, full_at: float, now: float) -> float:
+        """Seconds until no more is taken out than there was; 0.0 if it is so now."""
+        return max(0.0, full_at - now - self._window)

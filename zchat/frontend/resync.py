@@ -279,7 +279,9 @@ class Resync:
     def _place(self, owner: str, answer: Announced) -> None:
         local = self._hub.channels.get(answer.channel)
         if local is not None and self._ring().owner(answer.channel) == owner:
-            local.owner = owner
+            if local.owner != owner:
+                self._hub.unsettle(local)
+                local.owner = owner
             position = StreamPosition(answer.epoch, answer.offset)
             self._hub.place(local, position, answer.version)
 
@@ -354,13 +356,13 @@ class Resync:
         if not self._is_behind(local):
             return  # it was its turn only now
         owner, roster = local.owner, local.roster
-        heard = roster.heard
-        args = (local.name, roster.version, list(roster.uids))
+        asked, heard = roster.version, roster.heard
+        args = (local.name, asked, list(roster.uids), list(local.doubtful))
         answer = read(await self._call(owner, "channel.compare", args), Compared)
         position = local.follower.position
         if position is None or local.owner != owner or answer.epoch != position.epoch:
             return  # the channel moves, or begins anew
-        self._hub.compared(local, answer.version, answer.changes, heard)
+        self._hub.compared(local, answer.version, answer.changes, asked, heard)
         self.counters["compared"] += 1
         self.counters["changes_compared"] += len(answer.changes)
 

@@ -30,9 +30,12 @@ class Roster:
         return self.version == 0 or self.heard > self.version
 
     def begin(self, uids: Iterable[str], version: int) -> None:
-        """The list that the first members here came in with; does nothing when there is one."""
-        if not self.version and not self.uids:
-            self.uids, self.version = set(uids), version
+        """The first member here came in with this list: nobody has been told anything else.
+
+        Args:
+            version: of the list; 0 when it is not this owner's.
+        """
+        self.uids, self.version = set(uids), version
 
     def doubt(self) -> None:
         """The owner's list may begin anew: what we know of it is only whom we told of."""

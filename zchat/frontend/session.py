@@ -6,17 +6,19 @@ once per change of the session and not once per request.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from zchat.errors import BadRequest, RequestError
-from zchat.rooms.stream import StreamPosition
+from zchat.frontend.session_settings import SessionSettings
+from zchat.rooms.presence import SessionRef
+from zchat.rooms.stream import PresenceChange, StreamPosition
 
 if TYPE_CHECKING:
     from zchat.frontend.connection import Connection
+    from zchat.frontend.disconnect import Disconnect
     from zchat.frontend.lane import Lane
 
 
@@ -33,6 +35,8 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The client's address."""
     host: str
     """The host name by which the client reached the frontend."""
+    version: int = 0
+    """Rises with each change of uid or settings."""
 
 
 encode_snapshot = msgspec.msgpack.Encoder().encode
@@ -43,8 +47,8 @@ class AlreadyBound(RequestError):
     """The session is bound to another uid."""
 
 
-Held = tuple[str, int, int, bytes]
-"""(epoch, offset, version, frame) of what a joining member may get; one number is 0."""
+Held = tuple[str, int, PresenceChange | None, bytes]
+"""(epoch, offset, None, frame) or (epoch, 0, change, frame) of what a joining member may get."""
 
 
 class Membership:
@@ -52,11 +56,18 @@ class Membership:
 
     It is *joining* from the owner's order until the client has the answer to the request that
     joined it; what is published meanwhile is held, so that the answer comes first.
+
+    Its client begins with the member list of that answer, which need not be the channel's roster
+    here: by other ways, changes come sooner or later, or never when an owner dies. `differs` and
+    `version` say how the two differ, until they do not any more.
     """
 
     __slots__ = (
+        "again",
         "channel",
+        "differs",
         "exclusive",
+        "floor",
         "held",
         "held_bytes",
         "origin",
@@ -77,13 +88,20 @@ class Membership:
         self.owner = owner
         """The server that ordered the join."""
         self.origin = origin
-        """Message id of the request that joined; 0 when no request did."""
+        """Message id of the request that joined; 0 when no request did, or it was answered."""
         self.token = b""
         """What the owner waits for on its XPUB; empty once it admitted the member."""
         self.position: StreamPosition | None = None
         """Where the member came in; None until it is admitted."""
+        self.again = False
+        """Whether the same request has it joined once more: the answer to come is of that join."""
+        self.floor: StreamPosition | None = None
+        """What had been passed on here when its frames began to be held; None when nothing had."""
         self.version = 0
-        """The member list's version that it came in with."""
+        """Of the list that it came in with: it has what changed up to there. 0 when that list was
+        another owner's, or the owner may count anew."""
+        self.differs: set[str] = set()
+        """Of whom its client knows the opposite of what the roster says."""
         self.since = 0.0
         self.exclusive = False
         self.resume = ""
@@ -100,11 +118,52 @@ class Membership:
 
     def wants(self, held: Held) -> bool:
         """Whether this was published after the member came in; False while it is not admitted."""
-        epoch, offset, version, _ = held
+        epoch, offset, change, _ = held
         start = self.position
-        if start is None or epoch != start.epoch:
+        if start is None or change is not None:
+            return start is not None  # changes that it does not want are not held
+        return epoch == start.epoch and offset > start.offset
+
+    def is_outrun(self, start: StreamPosition) -> bool:
+        """Whether it would miss something here if it came in at `start`."""
+        floor = self.floor
+        return floor is not None and floor.epoch == start.epoch and floor.offset > start.offset
+
+    def take_list(self, uids: Sequence[str], version: int, roster: Set[str]) -> None:
+        """Its client will have this member list, and then what is held for it.
+
+        Args:
+            version: see `version`.
+            roster: the uids whom the members here know of.
+        """
+        self.version = version
+        known, held = set(uids), []
+        for entry in self.held or ():
+            change = entry[2]
+            if change is not None:
+                if change.version <= version or change.joined == (change.uid in known):
+                    continue
+                known ^= {change.uid}
+            held.append(entry)
+        self.held = held or None
+        self.differs = (known ^ roster) - {self.uid}
+
+    def take(self, change: PresenceChange, known: bool) -> bool:
+        """The roster takes a change over; returns whether this client is to be told.
+
+        Args:
+            known: whether the roster had that uid before.
+        """
+        uid = change.uid
+        if uid == self.uid:
             return False
-        return offset > start.offset or version > self.version
+        has = known != (uid in self.differs)
+        told = change.version >= self.version and has != change.joined
+        if told or has == change.joined:
+            self.differs.discard(uid)
+        else:
+            self.differs.add(uid)
+        return told
 
     def begin(self, epoch: str) -> bool:
         """The channel is in this epoch now: who came in before it began gets all of it.
@@ -118,17 +177,16 @@ class Membership:
             return False
         if self.held is not None:
             wanted = [held for held in self.held if held[0] == epoch or self.wants(held)]
-            self.held = [(epoch, offset, version, data) for _, offset, version, data in wanted]
+            self.held = [(epoch, offset, change, data) for _, offset, change, data in wanted]
         self.position = StreamPosition(epoch, 0)
         self.version = 0
         return True
 
     def doubt(self) -> None:
-        """The owner may count its member list's versions anew: all of these are news to it."""
-        if self.position is not None:
-            if self.held is not None:
-                self.held = [held for held in self.held if self.wants(held)]
-            self.version = 0
+        """The owner may count its member list's versions anew: what it had is of no version."""
+        self.version = 0
+        if self.position is None and self.held is not None:  # its list is still to come
+            self.held = [held for held in self.held if held[2] is None]
 
 
 class Session:
@@ -142,10 +200,12 @@ class Session:
         "in_flight",
         "lanes",
         "memberships",
+        "parting",
         "requests",
         "table",
-        "turn",
+        "told",
         "uid",
+        "version",
     )
 
     def __init__(self, id: int, connection: Connection, table: SessionTable) -> None:  # noqa: A002
@@ -161,19 +221,23 @@ class Session:
         """The forwarder's records of this session, by server type; None while there are none."""
         self.memberships: dict[str, Membership] | None = None
         """The hub's records of this session, by channel; None while there are none."""
-        self.turn: asyncio.Lock | None = None
-        """Held by the handler that runs, of those that run one at a time; None before the first."""
-        self._settings: dict[str, Any] | None = None
+        self.told: set[str] | None = None
+        """The servers that hear when it is bound and when it closes; None while there are none."""
+        self.parting: tuple[int, Disconnect] | None = None
+        """It is closed so when this request has been answered; mostly None."""
+        self.version = 0
+        """Rises with each change of uid or settings."""
+        self._settings: SessionSettings | None = None
         self._snapshot: bytes | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings; change them with `push` only."""
-        return self._settings or {}
+        return self._settings.values if self._settings else {}
 
     def get(self, key: str) -> Any:
         """One setting; None when it is not set."""
-        return self._settings.get(key) if self._settings else None
+        return self._settings.values.get(key) if self._settings else None
 
     def snapshot(self) -> Snapshot:
         """This session as of now."""
@@ -186,6 +250,7 @@ class Session:
             dict(self.settings),
             self.connection.remote_address,
             self.connection.host,
+            self.version,
         )
 
     def encoded(self) -> bytes:
@@ -196,9 +261,25 @@ class Session:
 
     def push(self, settings: dict[str, Any]) -> None:
         """Merge into the settings; a value of None takes the key out."""
-        merged = {**self.settings, **settings}
-        self._settings = {key: value for key, value in merged.items() if value is not None}
-        self._snapshot = None
+        if self._settings is None:
+            self._settings = SessionSettings()
+        self._changed()
+        self._settings.merge(settings, self.version)
+
+    def push_copy(self, settings: dict[str, tuple[int, Any]]) -> bool:
+        """Merge what was set in a copy, unless it is stale.
+
+        Args:
+            settings: by key the version of the copy and the value.
+
+        Returns:
+            False when any of the keys has changed since; then nothing is merged.
+        """
+        seen = ((key, version) for key, (version, _) in settings.items())
+        if self._settings is not None and self._settings.is_stale(seen):
+            return False
+        self.push({key: value for key, (_, value) in settings.items()})
+        return True
 
     def bind(self, uid: str) -> None:
         """Say who this is. Binding the same uid again changes nothing.
@@ -207,14 +288,22 @@ class Session:
             AlreadyBound: the session is bound to another uid (pomelo wire 14.2).
             BadRequest: the uid is empty, which means nobody.
         """
+        self.check_uid(uid)
+        if not self.uid:
+            self.uid = uid
+            self._changed()
+            self.table.bound(self)
+
+    def check_uid(self, uid: str) -> None:
+        """Whether `bind` would go well.
+
+        Raises:
+            AlreadyBound, BadRequest: see `bind`.
+        """
         if not uid:
             raise BadRequest("a uid is not empty", path="uid")
         if self.uid and self.uid != uid:
             raise AlreadyBound(f"session is already bound to {self.uid}")
-        if not self.uid:
-            self.uid = uid
-            self._snapshot = None
-            self.table.bound(self)
 
     def unbind(self, uid: str) -> None:
         """Forget who this is.
@@ -226,6 +315,15 @@ class Session:
             raise RequestError(f"session is not bound to {uid}")
         self.table.unbound(self)
         self.uid = ""
+        self._changed()
+
+    @property
+    def ref(self) -> SessionRef:
+        """Names the session in the whole cluster."""
+        return SessionRef(self.table.frontend, self.table.incarnation, self.id)
+
+    def _changed(self) -> None:
+        self.version += 1
         self._snapshot = None
 
 

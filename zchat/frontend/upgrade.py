@@ -2,6 +2,7 @@
 
 Any path, no subprotocol, no extension (pomelo wire 4.5). What Tornado has made of the connection
 until then (12 KiB of streams, futures and buffers) is given up: the socket is all that is kept.
+A `TlsSocket` goes the same way: to Tornado's stream it is a plain one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import binascii
 import hashlib
 import socket
 from collections.abc import Collection
-from typing import Final
+from typing import Final, cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, RequestStartLine, split_host_and_port
@@ -94,32 +95,65 @@ def host_name(headers: HTTPHeaders) -> str:
     return host
 
 
+class ClientStream(IOStream):
+    """Tornado's stream of a client: what was read before comes first, and its socket can be kept.
+
+    Args:
+        sock: accepted, non-blocking.
+        early: what the client said already.
+        address: where it comes from.
+        deadline: by when it has to be a connection.
+    """
+
+    def __init__(self, sock: socket.socket, early: bytes, address: str, deadline: float) -> None:
+        self._early = early
+        self._released = False
+        self.address = address
+        self.deadline = deadline
+        super().__init__(sock)
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """Called by Tornado."""
+        early = self._early[: len(buf)]
+        if not early:
+            return super().read_from_fd(buf)
+        self._early = self._early[len(early) :]
+        buf[: len(early)] = early
+        return len(early)
+
+    def close_fd(self) -> None:
+        """Called by Tornado."""
+        if self._released:
+            self.socket = None  # type: ignore[assignment]  # as Tornado's own does
+        else:
+            super().close_fd()
+
+    def release(self) -> socket.socket:
+        """Closes the stream and leaves the socket open."""
+        sock: socket.socket = self.socket
+        self._released = True
+        self.close()
+        return sock
+
+
 def take_over(connection: HTTP1Connection) -> tuple[socket.socket, bytes]:
     """Takes the socket out of Tornado's hands, during `headers_received` only.
 
-    The descriptor is duplicated and Tornado's stream closed around the original, so that nothing
-    private of it is touched.
-
     Returns:
-        the socket, non-blocking and without Nagle's delay; and what the client sent after its
-        request without waiting for the answer.
+        the socket, and what the client sent after its request without waiting for the answer.
 
     Raises:
-        OSError: the connection is gone, or there is no descriptor left.
+        OSError: the connection is gone.
     """
-    stream: IOStream = connection.detach()
+    stream = cast(ClientStream, connection.detach())
     try:
         early = _early_bytes(stream)
-        sock: socket.socket = stream.socket.dup()
-    finally:
+    except BaseException:
         stream.close()
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
-        sock.close()
         raise
-    return sock, early
+    if stream.closed():
+        raise ConnectionResetError("closed during its request")
+    return stream.release(), early
 
 
 def _early_bytes(stream: IOStream) -> bytes:

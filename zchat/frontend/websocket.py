@@ -33,8 +33,6 @@ class WebSocketConnection(Connection):
 
     __slots__ = ("_parser",)
 
-    framing = staticmethod(frame)
-
     def __init__(
         self,
         shared: Connections,

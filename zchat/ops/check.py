@@ -70,7 +70,8 @@ class Project:
             if server.client_port is not None:
                 host = server.client_host or server.host
                 host = f"[{host}]" if ":" in host else host
-                return f"ws://{host}:{server.client_port}"
+                scheme = "wss" if self.settings.client.certificate else "ws"
+                return f"{scheme}://{host}:{server.client_port}"
         raise ConfigError("servers.json lists no gate: there is nowhere for clients to begin")
 
 

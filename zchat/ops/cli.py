@@ -1,4 +1,5 @@
-"""The command `zchat`. Errors are one line on stderr and exit code 2.
+"""The command `zchat`. Errors are one line on stderr and exit code 2, or 1 when a server's part
+cannot start.
 
 So is what handlers and remotes raise while they are imported. What the application's own module
 raises is no error of ours: Python shows its traceback, except for a SyntaxError, of which the file
@@ -11,17 +12,18 @@ import argparse
 import asyncio
 import json
 import secrets
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from zchat.cluster.curve import create_keys
 from zchat.cluster.identity import OPERATOR
 from zchat.config import servers, settings
-from zchat.errors import ConfigError
-from zchat.framework.loader import Found
+from zchat.errors import ConfigError, RequestError, StartError
+from zchat.framework.project import application
 from zchat.frontend.descriptors import raise_limit
-from zchat.ops import check, runner, status
+from zchat.ops import check, init, publish, routes, runner, status
 from zchat.testing.swarm import Plan
 
 _DESCRIPTION = """\
@@ -34,13 +36,19 @@ _CHECK = "let people talk on the running chat, and see that nothing is lost; exi
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 good, 1 not all is well, 2 an error."""
+    """Run one command; returns the exit code: 0 good, 1 not all is well, 2 an error.
+
+    What is wrong before a server's first part starts is an error.
+    """
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.command(arguments)
     except (ConfigError, OSError) as error:
         print(f"zchat: {error}", file=sys.stderr)
         return 2
+    except StartError as error:
+        print(f"zchat: {error}", file=sys.stderr)
+        return 1
     except SyntaxError as error:
         print(f"zchat: {error.filename}:{error.lineno}: {error.msg}", file=sys.stderr)
         return 2
@@ -55,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", type=Path, default=Path(), metavar="DIR", help="the project (default: here)"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    made = commands.add_parser("init", help="make a project: a cluster that runs, to begin with")
+    made.add_argument("name", metavar="NAME", help="its folder; made if it is missing")
+    made.add_argument("--chat", action="store_true", help="start from a copy of the chat")
+    made.set_defaults(command=_init)
     run = commands.add_parser("run", help="run one server until SIGTERM; supervisord does this")
     run.add_argument("server", metavar="SERVER-ID", help="its id in config/servers.json")
     run.set_defaults(command=_run)
@@ -62,10 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--json", action="store_true", help="for programs: everything they said")
     asked.set_defaults(command=_status)
     _add_check(commands.add_parser("check", help=_CHECK))
-    routes = commands.add_parser(
-        "routes", help="what clients and servers may call, and where it is"
+    _add_publish(commands.add_parser("publish", help="put something into a room; exit 1 if not"))
+    listed = commands.add_parser(
+        "routes", help="what clients and servers may call, where it is, and its filters"
     )
-    routes.set_defaults(command=_routes)
+    listed.set_defaults(command=_routes)
     keys = commands.add_parser(
         "keys", help="make CURVE keys for servers on several machines, and for this command"
     )
@@ -86,6 +99,19 @@ def _add_check(checked: argparse.ArgumentParser) -> None:
     checked.set_defaults(command=_check)
 
 
+def _add_publish(published: argparse.ArgumentParser) -> None:
+    published.add_argument("room", metavar="ROOM", help="its name")
+    published.add_argument("body", metavar="JSON", help="an object; - reads it from stdin")
+    published.add_argument("--route", default="", help="of the push (default: the application's)")
+    published.add_argument("--uid", default="", help="who it is from (default: nobody)")
+    published.add_argument("--cid", default="", help="its own id: said twice, it is there once")
+    published.add_argument(
+        "--to", metavar="UID", action="append", help="only for this member; may be repeated"
+    )
+    published.add_argument("--timeout", type=_positive, default=5, help="seconds it may take (5)")
+    published.set_defaults(command=_publish)
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -98,6 +124,14 @@ def _positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise ValueError
     return number
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    folder = arguments.folder / arguments.name
+    for name in init.create(folder, chat=arguments.chat):
+        print(folder / name)
+    print(f"\nNow type: cd {shlex.quote(str(folder))} && supervisord\nand open {init.PAGE}")
+    return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -135,13 +169,31 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if verdict.ok else 1
 
 
+def _publish(arguments: argparse.Namespace) -> int:
+    """Prints the place of what was published, as the application's own answers do."""
+    try:
+        body = publish.body_of(sys.stdin.read() if arguments.body == "-" else arguments.body)
+        post = publish.Post(
+            arguments.room, body, arguments.route, arguments.uid, arguments.cid, arguments.to
+        )
+        place = asyncio.run(publish.publish(arguments.folder.resolve(), post, arguments.timeout))
+    except ValueError as error:
+        print(f"zchat: {error}", file=sys.stderr)
+        return 2
+    except RequestError as error:
+        print(f"zchat: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(place._asdict()))
+    return 0
+
+
 def _routes(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.resolve()
     if not (folder / "config" / "servers.json").exists():  # else they were those of any project
         raise ConfigError(f"{folder} is no project: it has no config/servers.json")
     figures = settings.load(folder / "config" / "settings.toml")
-    app = runner.application(folder, figures.application.module)
-    print(_routes_table({"handler": app.handlers(), "remote": app.remotes()}))
+    file = servers.ServersFile(folder / "config" / "servers.json", servers.environment_name())
+    print(routes.table(application(folder, figures.application.module), file, figures))
     return 0
 
 
@@ -168,20 +220,6 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 def _topology(folder: Path) -> servers.Topology:
     return servers.load(folder / "config" / "servers.json", servers.environment_name())
-
-
-def _routes_table(found: Mapping[str, Sequence[Found]]) -> str:
-    """One line a method: what it is, its route, where it is written."""
-    rows = [(kind, str(entry.route), _place(entry)) for kind in found for entry in found[kind]]
-    kinds = max((len(kind) for kind, _, _ in rows), default=0)
-    routes = max((len(route) for _, route, _ in rows), default=0)
-    return "\n".join(f"{kind:<{kinds}}  {route:<{routes}}  {place}" for kind, route, place in rows)
-
-
-def _place(entry: Found) -> str:
-    path = entry.path
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{shown}:{entry.line}"
 
 
 if __name__ == "__main__":

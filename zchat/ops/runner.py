@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import logging
 import signal
 import sys
@@ -12,36 +11,11 @@ from pathlib import Path
 
 from zchat.config import logs, settings
 from zchat.config.servers import ServersFile, environment_name
-from zchat.errors import ConfigError
-from zchat.framework.application import Application
+from zchat.framework.project import application
 from zchat.framework.running import Running
 from zchat.ops.web import WebComponent
 
 logger = logging.getLogger("zchat.admin")
-
-
-def application(folder: Path, module: str) -> Application:
-    """The project's application: `app` in the module that settings.toml names.
-
-    What the module itself raises while it is imported is let through: its author needs the
-    traceback.
-
-    Raises:
-        ConfigError: there is no such module, or no application in it.
-    """
-    if not all(part.isidentifier() for part in module.split(".")):
-        raise ConfigError(f"application.module {module!r}: expected the name of a module")
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    try:
-        found = getattr(importlib.import_module(module), "app", None)
-    except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports another one that is not
-        raise ConfigError(f"no module {module} in {folder}: it should make the `app`") from None
-    if not isinstance(found, Application):
-        raise ConfigError(f"{module}: expected `app = Application(__file__)`")
-    return found
 
 
 def make(folder: Path, server_id: str) -> Running:

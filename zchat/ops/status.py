@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zchat.cluster.context import Context
-from zchat.cluster.curve import Security, load_keys, load_public_key
-from zchat.cluster.identity import OPERATOR, LocalServer
-from zchat.cluster.limits import Limits
-from zchat.cluster.rpc_client import RpcClient
-from zchat.config.exposure import own_key
+from zchat.cluster.visitor import Visitor
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
 from zchat.errors import RequestError
@@ -42,43 +35,20 @@ async def ask(
     Raises:
         ConfigError: a key is missing, or an address is open to strangers.
     """
-    keys = folder / settings.cluster.keys
-    security = _security(keys, settings.cluster.insecure)
     seconds = TIMEOUT if timeout is None else timeout
-    context = Context(security)
-    # A name of its own for each: of two with one name, servers take one for the other's next life.
-    life = secrets.token_hex(8)
-    local = LocalServer(f"{OPERATOR}-{life}", OPERATOR, life)
-    client = RpcClient(context, local, limits=Limits())
-    ticker = asyncio.create_task(_tick(client))
+    visitor = Visitor(settings, folder)
     try:
         for server in topology.servers:
-            key = load_public_key(keys / f"{server.id}.key") if security.keys else None
-            client.connect(server.id, server.router_address, key)
-        return await asyncio.gather(*(_ask(client, s, seconds) for s in topology.servers))
+            visitor.connect(server)
+        return await asyncio.gather(*(_ask(visitor, s, seconds) for s in topology.servers))
     finally:
-        ticker.cancel()
-        client.close()
-        context.close()
+        visitor.close()
 
 
-def _security(keys: Path, insecure: bool) -> Security:
-    own = own_key(keys, OPERATOR)
-    if own is None:
-        return Security(insecure=insecure)
-    return Security(load_keys(own), keys, insecure)
-
-
-async def _tick(client: RpcClient) -> None:
-    while True:
-        client.tick(time.monotonic())
-        await asyncio.sleep(0.05)
-
-
-async def _ask(client: RpcClient, server: Server, timeout: float) -> dict[str, Any]:
+async def _ask(visitor: Visitor, server: Server, timeout: float) -> dict[str, Any]:
     known: dict[str, Any] = {"id": server.id, "type": server.type}
     try:
-        answer = await client.call(server.id, "server.status", (), timeout)
+        answer = await visitor.call(server.id, "server.status", (), timeout)
     except RequestError as error:
         if server.implicit:
             known["implicit"] = True

@@ -2,9 +2,10 @@
 
     GET /entry.json   {"gate": {"host"?, "port"}} or, in a cluster without gates, {"connector": …}
     GET /healthz      {"status": "ok", "id": …}
+    GET /zchat/…      zchat's client for pages: import { Client } from './zchat/index.js'
     GET /…            files of webroot/
 
-No file of webroot/ may run anything that webroot/ does not bring: see `HEADERS`.
+No file of webroot/ may run anything that this server does not bring: see `HEADERS`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ HEADERS = {
 }
 
 
+CLIENT = Path(__file__).parent / "scaffold" / "webroot" / "js" / "zchat"
+"""The client for pages. A page that needs another one has it in a folder of another name."""
+
 _IDLE = 30.0
 _HEADER_BYTES = 8192
 
@@ -57,6 +61,7 @@ class WebComponent:
             [
                 ("/entry.json", _Json, {"answer": self._entry}),
                 ("/healthz", _Health, {"answer": running.health}),
+                ("/zchat/(.*)", _Page, {"path": str(CLIENT)}),
                 ("/(.*)", _Page, {"path": str(root), "default_filename": "index.html"}),
             ],
             log_function=self._count,

@@ -6,6 +6,7 @@ pushes are built with `message.py` and written by whoever owns the socket, after
 `data_to_send` gave.
 
     server   INITED --handshake--> WAIT_ACK --ack--> WORKING --close, kick, error--> CLOSED
+             INITED --handshake--> ASKED --accept--> WAIT_ACK, where the application decides
     client   INITED --handshake answer----------------> WORKING --kick, error------> CLOSED
 
 Bodies of messages stay bytes here.
@@ -31,12 +32,14 @@ from zchat.protocol.handshake import (
 )
 from zchat.protocol.message import NOTIFY, PUSH, REQUEST, RESPONSE, Message
 from zchat.protocol.package import DATA, HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, KICK, Package
+from zchat.protocol.protos import NO_PROTOS, Protos
 
 __all__ = [
     "ClientConnection",
     "ClientEvent",
     "Event",
     "HandshakeAccepted",
+    "HandshakeAsked",
     "HandshakeDone",
     "HandshakeRefused",
     "Heartbeat",
@@ -63,15 +66,25 @@ class State(IntEnum):
     CLOSED = 3
     """The connection must be closed; bytes that still arrive are not read."""
 
+    ASKED = 4
+    """The application decides about the handshake; what arrives meanwhile is ignored."""
+
 
 INITED = State.INITED
 WAIT_ACK = State.WAIT_ACK
 WORKING = State.WORKING
 CLOSED = State.CLOSED
+ASKED = State.ASKED
 
 
 class HandshakeDone(msgspec.Struct, frozen=True):
     """Server: the client was let in; the answer is in `data_to_send`."""
+
+    request: HandshakeRequest
+
+
+class HandshakeAsked(msgspec.Struct, frozen=True):
+    """Server: `accept` or `refuse` has to decide about this client."""
 
     request: HandshakeRequest
 
@@ -102,6 +115,9 @@ class HandshakeAccepted(msgspec.Struct, frozen=True):
     dictionary: RouteDictionary
     """The routes with codes, worth keeping for the next connection."""
 
+    protos: Protos = NO_PROTOS
+    """The schemas of bodies, likewise."""
+
 
 class HandshakeRefused(msgspec.Struct, frozen=True, gc=False):
     """Client: the server closes the connection now."""
@@ -129,8 +145,11 @@ class Kicked(msgspec.Struct, frozen=True, gc=False):
     reason: str
     """`""` when the server gave none."""
 
+    code: int | None = None
+    """The WebSocket close code, where the transport has none."""
 
-Event: TypeAlias = HandshakeDone | Ready | Heartbeat | Received
+
+Event: TypeAlias = HandshakeDone | HandshakeAsked | Ready | Heartbeat | Received
 ClientEvent: TypeAlias = HandshakeAccepted | HandshakeRefused | Heartbeat | Response | Push | Kicked
 
 _READY = Ready()
@@ -210,13 +229,35 @@ class ServerConnection:
         data, self._outgoing = self._outgoing, b""
         return data
 
-    def kick(self, reason: str) -> None:
+    def accept(self, request: HandshakeRequest, user: Any) -> None:
+        """Let the client of `HandshakeAsked` in; the answer is in `data_to_send`.
+
+        Args:
+            request: what it asked with.
+            user: what the answer says as `user`, if truthy.
+        """
+        if self.state is ASKED:
+            self._outgoing += self._config.answer(request, user)
+            self.state = WAIT_ACK
+
+    def refuse(self, code: int) -> None:
+        """Do not let it in. The connection must be closed after writing `data_to_send`."""
+        if self.state is ASKED:
+            self._outgoing += refusal(code)
+            self.state = CLOSED
+
+    def kick(self, reason: str, code: int | None = None) -> None:
         """Say goodbye. The connection must be closed after writing `data_to_send`.
 
         A client that has not confirmed the handshake is told nothing (pomelo wire 15.1).
+
+        Args:
+            reason: in words.
+            code: the WebSocket close code, for a transport that has none.
         """
         if self.state is WORKING:
-            self._outgoing += package.encode(KICK, body.dumps({"reason": reason}))
+            told = {"reason": reason} if code is None else {"reason": reason, "code": code}
+            self._outgoing += package.encode(KICK, body.dumps(told))
         self.state = CLOSED
 
     def close(self) -> None:
@@ -253,11 +294,15 @@ class ServerConnection:
     def _shake_hands(self, data: bytes) -> list[Event]:
         try:
             request = HandshakeRequest.from_body(data)
-            self._outgoing += self._config.answer(request)
+            self._config.check(request)
         except HandshakeError as error:
             self._outgoing += refusal(error.code)
             self.state = CLOSED
             raise
+        if self._config.asks:
+            self.state = ASKED
+            return [HandshakeAsked(request)]
+        self._outgoing += self._config.answer(request)
         self.state = WAIT_ACK
         return [HandshakeDone(request)]
 
@@ -285,10 +330,11 @@ class ClientConnection:
         version: what `sys.version` says.
         user: what `user` says; absent when None.
         dictionary: kept from an earlier connection, so that the server need not send it again.
+        protos: likewise.
         limit: bytes that the body of a package from the server may have.
     """
 
-    __slots__ = ("_kept", "_limit", "_outgoing", "dictionary", "state")
+    __slots__ = ("_kept", "_kept_protos", "_limit", "_outgoing", "dictionary", "protos", "state")
 
     def __init__(
         self,
@@ -297,15 +343,23 @@ class ClientConnection:
         version: str = "1",
         user: Any = None,
         dictionary: RouteDictionary = EMPTY,
+        protos: Protos = NO_PROTOS,
         limit: int = package.MAX_BODY,
     ) -> None:
         self._kept = dictionary
+        self._kept_protos = protos
         self._limit = limit
         self.state = INITED
         self.dictionary = EMPTY
         """The routes with codes on this connection, known once the server let us in."""
+        self.protos = NO_PROTOS
+        """The schemas of bodies on this connection, likewise."""
         request = HandshakeRequest(
-            client_type, version, dict_version=self._kept.version or None, user=user
+            client_type,
+            version,
+            protos.version or None,
+            dictionary.version or None,
+            user,
         )
         self._outgoing = package.encode(HANDSHAKE, request.as_body())
 
@@ -356,7 +410,7 @@ class ClientConnection:
                     events.append(self._answered(item.body))
             elif item.type is KICK:
                 self.state = CLOSED
-                events.append(Kicked(_kick_reason(item.body)))
+                events.append(_kicked(item.body))
             else:
                 raise ProtocolError(f"{item.type.name} package from a server")
         return events
@@ -370,14 +424,15 @@ class ClientConnection:
         raise ProtocolError(f"{received.type.name} message from a server")
 
     def _answered(self, data: bytes) -> ClientEvent:
-        answer = HandshakeResponse.from_body(data, self._kept)
+        answer = HandshakeResponse.from_body(data, self._kept, self._kept_protos)
         if answer.code != 200:
             self.state = CLOSED
             return HandshakeRefused(answer.code)
         self.state = WORKING
         self.dictionary = answer.dictionary
+        self.protos = answer.protos
         self._outgoing += _ACK_BYTES
-        return HandshakeAccepted(answer.heartbeat, answer.user, answer.dictionary)
+        return HandshakeAccepted(answer.heartbeat, answer.user, answer.dictionary, answer.protos)
 
 
 _FROM_CLIENTS = frozenset((REQUEST, NOTIFY, PUSH))
@@ -387,8 +442,10 @@ def _data_header(size: int) -> bytes:
     return (_DATA_HEADER | size).to_bytes(4, "big")
 
 
-def _kick_reason(data: bytes) -> str:
+def _kicked(data: bytes) -> Kicked:
     """Some relatives of Pomelo kick without a body (pomelo wire 15.2)."""
     told = body.loads_lenient(data)
-    reason = told.get("reason") if isinstance(told, dict) else None
-    return reason if isinstance(reason, str) else ""
+    if not isinstance(told, dict):
+        return Kicked("")
+    reason, code = told.get("reason"), told.get("code")
+    return Kicked(reason if isinstance(reason, str) else "", code if type(code) is int else None)

@@ -6,13 +6,11 @@ the handshake. Clients may then send a code for any route in it; servers send co
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from hashlib import md5
 from typing import Any
 
 from zchat.errors import ProtocolError
+from zchat.protocol.fingerprint import fingerprint
 
 __all__ = ["EMPTY", "MAX_CODE", "MAX_ROUTE", "RouteDictionary"]
 
@@ -46,7 +44,7 @@ class RouteDictionary:
         self._fields: dict[str, tuple[int, bytes]] = {}
         for code, route in enumerate([*sorted(handler_routes, key=_utf16), *push_routes], start=1):
             self._add(route, code)
-        self.version = _version(self._codes) if self._codes else ""
+        self.version = fingerprint(self._codes) if self._codes else ""
         """What clients name to show that they have this table; `""` when it is empty."""
 
     @classmethod
@@ -131,19 +129,6 @@ def _string_field(route: str) -> bytes:
 def _utf16(route: str) -> bytes:
     """JavaScript compares strings by UTF-16 units; Python's order differs beyond the BMP."""
     return route.encode("utf-16-be")
-
-
-def _version(codes: dict[str, int]) -> str:
-    """Base64 of the MD5 of JavaScript's JSON text of the table, as the reference (wire 6.3)."""
-    # JavaScript objects list keys that look like array indexes first, in their numeric order.
-    indexes = sorted((route for route in codes if _is_index(route)), key=int)
-    ordered = {route: codes[route] for route in [*indexes, *codes]}
-    written = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False)
-    return b64encode(md5(written.encode(), usedforsecurity=False).digest()).decode()
-
-
-def _is_index(key: str) -> bool:
-    return key.isascii() and key.isdigit() and str(int(key)) == key and int(key) < 2**32 - 1
 
 
 EMPTY = RouteDictionary()

@@ -2,7 +2,7 @@
 
 C -> S  {"sys": {"type", "version", "protoVersion"?, "dictVersion"?}, "user"?}
 S -> C  {"code": 200, "sys": {"heartbeat"?, "dict"?, "routeToCode"?, "codeToRoute"?,
-         "dictVersion"?, "useDict"?, "protos"?}, "user"?}
+         "dictVersion"?, "useDict"?, "protos"?, "useProto"?}, "user"?}
 S -> C  {"code": 500}   the request cannot be read, or the application refuses the user
 S -> C  {"code": 501}   the application refuses this type or version of client
 """
@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
-from zchat.errors import ProtocolError, RequestError
+from zchat.errors import ProtocolError
 from zchat.protocol import body, package
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
+from zchat.protocol.protos import NO_PROTOS, Protos
 
 __all__ = [
     "FAILED",
@@ -109,26 +110,28 @@ class ServerHandshake:
         heartbeat: seconds between a client's heartbeats, an integer of at least 1 because several
             client libraries cannot read fractions (pomelo wire 9.5); None switches them off.
         dictionary: routes with codes; an empty one switches compression off.
+        protos: schemas of bodies; without any all bodies are JSON.
         limit: bytes that the body of a package from a client may have.
         check_client: decides from type and version whether a client may come in; if not it is
             answered 501. It must not raise.
-        check_user: gets the request and returns what the answer carries as `user`, if truthy. A
-            `RequestError` refuses the client with 500; it must raise nothing else.
+        asks: whether somebody else decides about each client that may come in, and when: then
+            `ServerConnection` says `HandshakeAsked` and waits to be told.
 
     Raises:
         ValueError: the heartbeat is no integer or below 1, or no package can have that limit.
     """
 
-    __slots__ = ("_built", "check_client", "check_user", "dictionary", "heartbeat", "limit")
+    __slots__ = ("_built", "asks", "check_client", "dictionary", "heartbeat", "limit", "protos")
 
     def __init__(
         self,
         *,
         heartbeat: int | None = 30,
         dictionary: RouteDictionary = EMPTY,
+        protos: Protos = NO_PROTOS,
         limit: int = 64 * 1024,
         check_client: Callable[[str | None, str | None], bool] | None = None,
-        check_user: Callable[[HandshakeRequest], Any] | None = None,
+        asks: bool = False,
     ) -> None:
         if heartbeat is not None and (type(heartbeat) is not int or heartbeat < 1):
             raise ValueError(
@@ -138,23 +141,34 @@ class ServerHandshake:
             raise ValueError(f"limit {limit}; expected 1-{package.MAX_BODY} bytes")
         self.heartbeat = heartbeat
         self.dictionary = dictionary
+        self.protos = protos
         self.limit = limit
         self.check_client = check_client
-        self.check_user = check_user
+        self.asks = asks
         self._built: dict[tuple[bool, bool], bytes] = {}
 
-    def answer(self, request: HandshakeRequest) -> bytes:
+    def check(self, request: HandshakeRequest) -> None:
+        """Look at what a client says of itself.
+
+        Raises:
+            HandshakeError: 501, this type or version of client may not come in.
+        """
+        check = self.check_client
+        if check is not None and not check(request.client_type, request.version):
+            reason = f"client type {request.client_type!r}, version {request.version!r}"
+            raise HandshakeError(UNFIT_CLIENT, reason)
+
+    def answer(self, request: HandshakeRequest, user: Any = None) -> bytes:
         """The package that accepts a client.
 
         It is the same for all clients that keep the same things and bring no user data, so it is
-        built once for each of these four variants.
+        built once for each of these variants.
 
-        Raises:
-            HandshakeError: 500 or 501, as the application's checks decide.
+        Args:
+            user: what the application says to this client, if truthy.
         """
-        user = self._check(request)
         known = request.dict_version is not None and request.dict_version == self.dictionary.version
-        variant = (known, request.proto_version is not None)
+        variant = (known, self._sends_protos(request.proto_version))
         if user:
             return self._build(*variant, user)
         built = self._built.get(variant)
@@ -162,19 +176,15 @@ class ServerHandshake:
             built = self._built[variant] = self._build(*variant, None)
         return built
 
-    def _check(self, request: HandshakeRequest) -> Any:
-        check = self.check_client
-        if check is not None and not check(request.client_type, request.version):
-            reason = f"client type {request.client_type!r}, version {request.version!r}"
-            raise HandshakeError(UNFIT_CLIENT, reason)
-        if self.check_user is None:
-            return None
-        try:
-            return self.check_user(request)
-        except RequestError as error:
-            raise HandshakeError(FAILED, error.message) from error
+    def _sends_protos(self, version: str | None) -> bool:
+        """Whether a client that keeps this version is told ours.
 
-    def _build(self, known: bool, keeps_protos: bool, user: Any) -> bytes:
+        A browser keeps schemas per web origin and would go on using another server's: so one that
+        keeps any is told also when we have none (pomelo wire 17.1).
+        """
+        return version != self.protos.version if self.protos else version is not None
+
+    def _build(self, known: bool, sends_protos: bool, user: Any) -> bytes:
         system: dict[str, Any] = {}
         if self.heartbeat is not None:
             system["heartbeat"] = self.heartbeat
@@ -182,10 +192,10 @@ class ServerHandshake:
             if not known:
                 system |= self.dictionary.as_wire()
             system["useDict"] = True
-        if keeps_protos:
-            # A browser keeps schemas per web origin and would go on using another server's
-            # (pomelo wire 17.1): empty ones with version 0 make it forget them.
-            system["protos"] = {"server": {}, "client": {}, "version": 0}
+        if sends_protos:
+            system["protos"] = self.protos.as_wire()
+        if self.protos:
+            system["useProto"] = True
         answer: dict[str, Any] = {"code": 200, "sys": system}
         if user:
             answer["user"] = user
@@ -207,16 +217,23 @@ class HandshakeResponse(msgspec.Struct, frozen=True):
     dictionary: RouteDictionary = EMPTY
     """The routes with codes on this connection."""
 
+    protos: Protos = NO_PROTOS
+    """The schemas of bodies on this connection."""
+
     @classmethod
-    def from_body(cls, data: bytes, kept: RouteDictionary) -> HandshakeResponse:
+    def from_body(
+        cls, data: bytes, kept: RouteDictionary, kept_protos: Protos = NO_PROTOS
+    ) -> HandshakeResponse:
         """Read a handshake package's body.
 
         Args:
             kept: the dictionary whose version the request named; it goes on being used when the
                 server says so by leaving the table out.
+            kept_protos: the schemas whose version the request named; likewise.
 
         Raises:
-            ProtocolError: it is no JSON object, has no integer code, or accepts without `sys`.
+            ProtocolError: it is no JSON object, has no integer code, or accepts without `sys`; or
+                what it sends to be kept makes no sense.
         """
         answer = body.loads(data)
         code = answer.get("code") if isinstance(answer, dict) else None
@@ -227,8 +244,13 @@ class HandshakeResponse(msgspec.Struct, frozen=True):
         system = answer.get("sys")
         if not isinstance(system, dict):
             raise ProtocolError("handshake answer without an object sys")
-        dictionary = _dictionary(system, kept)
-        return cls(code, _heartbeat(system.get("heartbeat")), answer.get("user"), dictionary)
+        return cls(
+            code,
+            _heartbeat(system.get("heartbeat")),
+            answer.get("user"),
+            _dictionary(system, kept),
+            _protos(system, kept_protos),
+        )
 
 
 def refusal(code: int) -> bytes:
@@ -258,3 +280,11 @@ def _dictionary(system: dict[str, Any], kept: RouteDictionary) -> RouteDictionar
     if isinstance(codes, dict):
         return RouteDictionary.from_wire(codes, _version(system.get("dictVersion")) or "")
     return kept if system.get("useDict") else EMPTY
+
+
+def _protos(system: dict[str, Any], kept: Protos) -> Protos:
+    """Only what this answer speaks of: schemas kept from elsewhere are no one's business here."""
+    protos = system.get("protos")
+    if protos is not None:
+        return Protos.from_wire(protos)
+    return kept if system.get("useProto") else NO_PROTOS

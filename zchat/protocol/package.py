@@ -25,7 +25,15 @@ import msgspec
 
 from zchat.errors import ProtocolError
 
-__all__ = ["MAX_BODY", "Package", "PackageDecoder", "PackageType", "decode", "encode"]
+__all__ = [
+    "MAX_BODY",
+    "Package",
+    "PackageDecoder",
+    "PackageTooBig",
+    "PackageType",
+    "decode",
+    "encode",
+]
 
 MAX_BODY = 2**24 - 1
 """Bytes of the largest body that the 24-bit length can say (pomelo wire 3.2)."""
@@ -48,6 +56,10 @@ DATA = PackageType.DATA
 KICK = PackageType.KICK
 
 _TYPES = (None, HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, DATA, KICK)
+
+
+class PackageTooBig(ProtocolError):
+    """A header announces more than the limit."""
 
 
 class Package(msgspec.Struct, frozen=True, gc=False):
@@ -159,7 +171,7 @@ def _read_header(header: bytes, limit: int) -> tuple[PackageType, int]:
         raise ProtocolError(f"package type {number}; expected 1-5")
     size = int.from_bytes(header[1:], "big")
     if size > limit:
-        raise ProtocolError(f"{package_type.name} package of {size} bytes; the limit is {limit}")
+        raise PackageTooBig(f"{package_type.name} package of {size} bytes; the limit is {limit}")
     return package_type, size
 
 

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from zchat.errors import RequestError, TimedOut, Unavailable
 from zchat.rooms.repeats import Key, Repeats
@@ -108,6 +109,12 @@ class Stream:
             elif not future.done():
                 future.set_result(StreamPosition(self.position.epoch, offset))
 
+    def forget_pending(self, key: Key, answered: asyncio.Future[StreamPosition]) -> None:
+        """What was sent with an id has its outcome."""
+        self.pending.pop(key, None)
+        if not answered.cancelled():
+            answered.exception()  # those who waited for it may all have given up
+
     def close(self, error: Exception) -> None:
         """Nothing more is written by us; what is under way still gets its outcome."""
         self.closed = error
@@ -192,7 +199,7 @@ class Broker:
         pending = stream.pending.get(key)
         if pending is None:
             pending = stream.pending[key] = self._queue(stream, draft)
-            pending.add_done_callback(lambda _: stream.pending.pop(key, None))
+            pending.add_done_callback(partial(stream.forget_pending, key))
         else:
             self.repeated += 1
         # Several may wait for it: none of them takes it from the others by giving up.

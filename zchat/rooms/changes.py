@@ -54,6 +54,22 @@ class Changes:
             found.append(change)
         return found[::-1]
 
+    def undo(self, version: int, uids: Sequence[str]) -> list[str] | None:
+        """The list as it was at a version; None when that is not remembered.
+
+        Args:
+            uids: the list of now.
+        """
+        if not self._reaches(version):
+            return None
+        was = dict.fromkeys(uids)
+        for uid, joined, _ in reversed(self.after(version)):
+            if joined:
+                del was[uid]
+            else:
+                was[uid] = None
+        return list(was)
+
     def unexplained(self, version: int, uids: Sequence[str], members: Collection[str]) -> list[str]:
         """Those of a roster who are not in the list although no change says that they left.
 
@@ -67,30 +83,41 @@ class Changes:
         explained = {change.uid for change in self._recent}
         return [uid for uid in uids if uid not in members and uid not in explained]
 
-    def bring(self, version: int, uids: Sequence[str], members: Collection[str]) -> list[Change]:
+    def bring(
+        self,
+        version: int,
+        uids: Sequence[str],
+        members: Collection[str],
+        doubtful: Sequence[str] = (),
+    ) -> list[Change]:
         """The changes that bring a roster to the list.
 
-        A roster that is older than what is remembered is first brought to where that begins.
-        Changes of who is in what is remembered are repeated as they were, even if the roster has
-        them: somebody who came in between may not.
+        They are those that it missed, one by one, when these are remembered. Else they are the
+        difference, and all have the version of the list as it is now.
 
         Args:
             version: of the roster; 0, or one that this list never had, when it is in doubt.
             uids: the roster.
             members: the list.
+            doubtful: uids of whom some know the opposite of what the roster says: whether these
+                are in the list is told in any case.
         """
         if self._reaches(version):
-            return self.after(version)
-        recent, roster = list(self._recent), set(uids)
-        told = {change.uid for change in recent}
-        gone = [u for u in uids if u not in members and u not in told]
-        come = [u for u in members if u not in roster and u not in told]
-        floor = self._floor
-        return [Change(u, False, floor) for u in gone] + [
-            *(Change(u, True, floor) for u in come),
-            *recent,
-        ]
+            changes = self.after(version)
+            told = {change.uid for change in changes}
+            return changes + [self._now(u, members) for u in doubtful if u not in told]
+        known, told = set(uids), set(doubtful)
+        gone = [u for u in dict.fromkeys((*uids, *doubtful)) if u not in members]
+        come = [u for u in members if u not in known or u in told]
+        return [self._now(u, members) for u in (*gone, *come)]
+
+    def _now(self, uid: str, members: Collection[str]) -> Change:
+        """Whether that uid is in the list."""
+        return Change(uid, uid in members, self._latest)
+
+    @property
+    def _latest(self) -> int:
+        return self._recent[-1].version if self._recent else self._floor
 
     def _reaches(self, version: int) -> bool:
-        latest = self._recent[-1].version if self._recent else self._floor
-        return self._floor <= version <= latest
+        return self._floor <= version <= self._latest

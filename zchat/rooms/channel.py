@@ -7,13 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zchat.protocol.body import dumps
+from zchat.protocol.body import loads
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import data_push
+from zchat.protocol.protos import NO_PROTOS, Protos
 from zchat.rooms.broker import Stream
 from zchat.rooms.changes import Change
 from zchat.rooms.presence import Presence
-from zchat.rooms.stream import PresenceChange, Publication, encode_frame, published
+from zchat.rooms.stream import (
+    PresenceChange,
+    Publication,
+    Published,
+    check_body,
+    encode_frame,
+    published,
+)
 
 logger = logging.getLogger("zchat.app")
 
@@ -33,12 +41,19 @@ class PresencePushes:
     left: str = ""
     body: Callable[[str, str], dict[str, Any]] = lambda uid, route: {"uid": uid}
 
-    def package(self, change: Change, dictionary: RouteDictionary) -> bytes:
-        """The push package for a change; empty when the application wants none."""
+    def package(
+        self, change: Change, dictionary: RouteDictionary, protos: Protos = NO_PROTOS
+    ) -> bytes:
+        """The push package for a change; empty when the application wants none.
+
+        Raises:
+            Misfit: the body does not fit the route's schema.
+        """
         route = self.joined if change.joined else self.left
         if not route:
             return b""
-        return data_push(route, dumps(self.body(change.uid, route)), dictionary)
+        body = protos.at_server.encode(route, self.body(change.uid, route))
+        return data_push(route, body, dictionary)
 
 
 @dataclass(slots=True)
@@ -60,7 +75,9 @@ class Channel:
         """Whether nothing would be missed if this channel were forgotten."""
         return not (self.presence.members or self.stream.busy)
 
-    def compare(self, version: int, uids: Sequence[str], now: float) -> list[Change]:
+    def compare(
+        self, version: int, uids: Sequence[str], doubtful: Sequence[str], now: float
+    ) -> list[Change]:
         """The changes that bring a frontend's roster to the member list; see `Changes.bring`.
 
         Who is in a roster from before this owner's time and was claimed by nobody is lost: it may
@@ -70,7 +87,7 @@ class Channel:
         if now < self.taken + presence.grace + _MISSING:
             for uid in presence.changes.unexplained(version, uids, presence.members):
                 presence.miss(uid, now)
-        return presence.changes.bring(version, uids, presence.members)
+        return presence.changes.bring(version, uids, presence.members, doubtful)
 
 
 class Framer:
@@ -79,15 +96,33 @@ class Framer:
     Args:
         pushes: the application's presence pushes.
         dictionary: the routes that have codes.
+        protos: the schemas of bodies.
     """
 
-    def __init__(self, pushes: PresencePushes, dictionary: RouteDictionary) -> None:
+    def __init__(
+        self, pushes: PresencePushes, dictionary: RouteDictionary, protos: Protos = NO_PROTOS
+    ) -> None:
         self._pushes = pushes
-        self.dictionary = dictionary
+        self._dictionary = dictionary
+        self._protos = protos
+
+    def check(self, route: str, body: bytes) -> None:
+        """Whether a publication of this body, JSON, can be sent to clients.
+
+        Raises:
+            Misfit: it does not fit the route's schema.
+        """
+        schema = self._protos.at_server.outgoing.get(route)
+        if schema is not None:
+            check_body(loads(body), schema)
+
+    def run(self, epoch: str, publications: Sequence[Publication]) -> Published:
+        """Publications without holes between them, as packages."""
+        return published(publications, epoch, self._dictionary, self._protos)
 
     def published(self, epoch: str, publications: Sequence[Publication]) -> bytes:
         """The frame of a batch."""
-        return encode_frame(published(publications, epoch, self.dictionary))
+        return encode_frame(self.run(epoch, publications))
 
     def change(self, epoch: str, change: Change) -> PresenceChange:
         """A member's coming or going, with the push that tells of it.
@@ -97,7 +132,7 @@ class Framer:
         """
         uid, joined, version = change
         try:
-            package = self._pushes.package(change, self.dictionary)
+            package = self._pushes.package(change, self._dictionary, self._protos)
         except Exception:
             logger.exception("no presence push of %s", uid)
             package = b""

@@ -63,9 +63,14 @@ class Follower:
         self._overflow = StreamPosition("", 0)  # the last item dropped for want of room
 
     @property
+    def last(self) -> StreamPosition | None:
+        """Where it stands, or stood before `unplace`; None at first."""
+        return self.position or self._last
+
+    @property
     def epoch(self) -> str:
         """The epoch that it follows, or followed before `unplace`; empty at first."""
-        last = self.position or self._last
+        last = self.last
         return last.epoch if last else ""
 
     @property
@@ -86,7 +91,7 @@ class Follower:
         Returns:
             The held runs that may be delivered.
         """
-        last = self.position or self._last
+        last = self.last
         known = position.offset
         if last is None:
             self.position = position
@@ -105,7 +110,7 @@ class Follower:
 
     def unplace(self) -> None:
         """The owner changed or restarted: hold everything until the next `place`."""
-        self._last = self.position or self._last
+        self._last = self.last
         self.position = None
 
     def receive(self, epoch: str, run: Run) -> list[Run]:

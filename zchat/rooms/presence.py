@@ -4,9 +4,10 @@ A member is there while one of its sessions is, and for the grace after the last
 a blip on the network makes no noise. Every change that others are told raises the list's version.
 No clock here: callers pass `now`, in seconds of any monotonic clock.
 
-Each session has a *token*, a secret of its client. A client that comes back on another connection
-shows it and takes the place of its former session, which may look alive for long. It keeps its
-token from connection to connection: the answer that would bring it a new one may be lost too.
+Each session has the *token* that its client showed. A client that comes back on another connection
+shows one with the same secret, and takes the place of its former session, which may look alive for
+long; unless that came in by a later attempt of the client. It keeps its secret from connection to
+connection: the answer that would bring it a new one may be lost too.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from hmac import compare_digest
 from typing import NamedTuple
 
 from zchat.errors import RequestError
 from zchat.rooms.changes import Change, Changes
+from zchat.rooms.resume import NO_TOKEN, Token
 
 
 class AlreadyMember(RequestError):
-    """The uid is in the channel with another live session, and the join was exclusive."""
+    """The uid is in the channel with another live session, and the join was exclusive; or the
+    client itself has come in by a later attempt."""
 
     code = 409
 
@@ -45,10 +47,13 @@ class SessionRef(NamedTuple):
 class Stay(NamedTuple):
     """One session's time in a channel."""
 
-    token: str
-    """Empty when nothing can take the session's place."""
+    token: Token
     since: float
     """When the session joined, in seconds since 1970."""
+
+    def is_after(self, other: Stay) -> bool:
+        """Whether, of one client's sessions, this is the later one."""
+        return (self.token.attempt, self.since) > (other.token.attempt, other.since)
 
 
 class Evicted(NamedTuple):
@@ -60,14 +65,6 @@ class Evicted(NamedTuple):
 
 
 NOBODY = Evicted(frozenset(), False)
-
-MAX_TOKEN = 64
-"""Characters of the longest token that is taken from a client."""
-
-
-def usable(token: str) -> bool:
-    """Whether this, which comes from a client, may be a session's token."""
-    return 0 < len(token) <= MAX_TOKEN and token.isascii()
 
 
 @dataclass(slots=True)
@@ -110,10 +107,6 @@ class Presence:
         """All members in joining order."""
         return list(self.members)
 
-    def has_life(self, incarnation: str) -> bool:
-        """Whether any session of that life of a frontend is here."""
-        return incarnation in self._lives
-
     def sessions(self, uid: str) -> frozenset[SessionRef]:
         """The sessions of a member; empty when it is not here or lost."""
         member = self.members.get(uid)
@@ -125,29 +118,39 @@ class Presence:
             if uid not in self.members:
                 raise NotMember(f"{uid} is not here")
 
-    def token(self, uid: str, ref: SessionRef) -> str:
-        """The token of a session; empty when it is not here."""
+    def token(self, uid: str, ref: SessionRef) -> Token:
+        """The token of a session; NO_TOKEN when it is not here."""
         member = self.members.get(uid)
-        return member.sessions[ref].token if member and ref in member.sessions else ""
+        return member.sessions[ref].token if member and ref in member.sessions else NO_TOKEN
 
     def check(
-        self, uid: str, ref: SessionRef, *, exclusive: bool, token: str = ""
+        self, uid: str, ref: SessionRef, *, exclusive: bool, token: Token = NO_TOKEN
     ) -> frozenset[SessionRef]:
         """The sessions whose place `ref` would take by joining with this token; mostly none.
 
         Raises:
-            AlreadyMember: another live session holds the uid, and the token is not its own.
+            AlreadyMember: another live session holds the uid, and the token is not its own. Or it
+                is, and that session came in by a later attempt than this one.
         """
         others = self.sessions(uid) - {ref}
         if not others:
             return others
-        former = self._with_token(self.members[uid], ref, token)
-        if others != former and (exclusive or self.members[uid].exclusive):
+        member = self.members[uid]
+        former = _with_token(member, ref, token)
+        if others != former and (exclusive or member.exclusive):
             raise AlreadyMember(f"{uid} is already here")
+        if any(member.sessions[other].token.attempt > token.attempt for other in former):
+            raise AlreadyMember(f"{uid} is already here by a later attempt")
         return former
 
     def join(
-        self, uid: str, ref: SessionRef, *, since: float, exclusive: bool = False, token: str = ""
+        self,
+        uid: str,
+        ref: SessionRef,
+        *,
+        since: float,
+        exclusive: bool = False,
+        token: Token = NO_TOKEN,
     ) -> Change | None:
         """Add a session, in place of those with its token.
 
@@ -204,12 +207,18 @@ class Presence:
                 self.lose(member.uid, ref, now)
 
     def claim(
-        self, uid: str, ref: SessionRef, *, since: float, exclusive: bool = False, token: str = ""
+        self,
+        uid: str,
+        ref: SessionRef,
+        *,
+        since: float,
+        exclusive: bool = False,
+        token: Token = NO_TOKEN,
     ) -> Evicted:
         """Take a session that a frontend announces, quietly: nobody is told of a join.
 
-        Of two sessions with one token the later is where their client is now. Else, of two claims
-        to one name the older wins.
+        Of two sessions of one client the one of the later attempt is where it is now. Else, of two
+        claims to one name the older wins.
 
         Args:
             since: when it joined; see `Member`.
@@ -234,9 +243,9 @@ class Presence:
 
     def _contest(self, member: Member, ref: SessionRef, stay: Stay, exclusive: bool) -> Evicted:
         """Who of a member's sessions and a new one has to go."""
-        former = self._with_token(member, ref, stay.token)
+        former = _with_token(member, ref, stay.token)
         if former:
-            later = all(stay.since > member.sessions[other].since for other in former)
+            later = all(stay.is_after(member.sessions[other]) for other in former)
             return Evicted(former if later else frozenset({ref}), True)
         if not (exclusive or member.exclusive):
             return NOBODY
@@ -267,16 +276,6 @@ class Presence:
         self.changes.add(change)
         return change
 
-    def _with_token(self, member: Member, ref: SessionRef, token: str) -> frozenset[SessionRef]:
-        """The member's other sessions that have this token."""
-        if not token:
-            return frozenset()
-        return frozenset(
-            other
-            for other, stay in member.sessions.items()
-            if other != ref and compare_digest(stay.token, token)
-        )
-
     def _add(self, member: Member, ref: SessionRef, stay: Stay) -> None:
         self._lost.pop(member.uid, None)
         if ref not in member.sessions:
@@ -292,3 +291,12 @@ class Presence:
         self._lives[ref.incarnation] -= 1
         if not self._lives[ref.incarnation]:
             del self._lives[ref.incarnation]
+
+
+def _with_token(member: Member, ref: SessionRef, token: Token) -> frozenset[SessionRef]:
+    """The member's other sessions that are of the client with this token."""
+    if not token.secret:
+        return frozenset()
+    return frozenset(
+        other for other, stay in member.sessions.items() if other != ref and token.is_of(stay.token)
+    )

@@ -13,7 +13,7 @@ import msgspec
 
 from zchat.protocol.body import loads
 from zchat.rooms.stores.base import History
-from zchat.rooms.stream import Publication, StreamPosition, first_page
+from zchat.rooms.stream import Publication, StreamPosition, first_page, own_members
 
 PAGE = 200
 """Publications that an answer has at the most."""
@@ -74,9 +74,8 @@ def is_for(publication: Publication, uid: str) -> bool:
 
 def as_push(publication: Publication, epoch: str) -> dict[str, Any]:
     """The body of the push that its members got, and its route."""
-    name = publication.cid or f"{epoch}-{publication.offset}"
-    place = {"epoch": epoch, "offset": publication.offset, "ts": publication.ts, "id": name}
-    return {**loads(publication.body), **place, "route": publication.route}
+    own = own_members(publication, epoch)
+    return {**loads(publication.body), **own, "route": publication.route}
 
 
 def recover(

@@ -16,16 +16,22 @@ place in a beat is `[channel, epoch, offset, version]`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from zchat.errors import ClusterError
-from zchat.protocol.body import dumps
+from zchat.protocol.body import dumps, loads
 from zchat.protocol.dictionary import MAX_ROUTE, RouteDictionary
 from zchat.protocol.message import data_push
+from zchat.protocol.misfit import Misfit
+from zchat.protocol.protobuf import MessageType
+from zchat.protocol.protos import NO_PROTOS, Protos
+
+logger = logging.getLogger("zchat.app")
 
 RESERVED = frozenset({"epoch", "offset", "id", "ts"})
 """Members that a publication's body gets from zchat; an application's body may not have them."""
@@ -33,6 +39,11 @@ RESERVED = frozenset({"epoch", "offset", "id", "ts"})
 MAX_BODY_BYTES = 256 * 1024
 """The largest body of a publication: every member's outbox must have room for some of them, and a
 page of a channel's history for one."""
+
+_MAX_NAME = 200
+
+_SOME_PLACE = {"epoch": "", "offset": 0, "id": "", "ts": 0}
+"""What `own_members` adds, as far as schemas see it."""
 
 
 class StreamPosition(NamedTuple):
@@ -108,11 +119,21 @@ def decode_frame(payload: bytes) -> StreamFrame:
         raise ClusterError(f"not a stream frame: {error}") from error
 
 
-def package(publication: Publication, epoch: str, dictionary: RouteDictionary) -> bytes:
+def package(
+    publication: Publication, epoch: str, dictionary: RouteDictionary, protos: Protos = NO_PROTOS
+) -> bytes:
     """The push package that clients get: the application's body and zchat's own members.
 
-    The members are spliced into the encoded object, so a body is encoded once in its life.
+    The members are spliced into the encoded object, so a body of JSON is encoded once in its life.
+    A route's schema carries those of them that it declares.
+
+    Raises:
+        Misfit: the body does not fit the route's schema.
     """
+    schema = protos.at_server.outgoing.get(publication.route)
+    if schema is not None:
+        encoded = schema.encode({**loads(publication.body), **own_members(publication, epoch)})
+        return data_push(publication.route, encoded, dictionary)
     offset, body = publication.offset, publication.body
     name = dumps(publication.cid or f"{epoch}-{offset}")
     comma = b"" if body == b"{}" else b","
@@ -126,12 +147,58 @@ def package(publication: Publication, epoch: str, dictionary: RouteDictionary) -
     return data_push(publication.route, body[:-1] + tail, dictionary)
 
 
+def own_members(publication: Publication, epoch: str) -> dict[str, Any]:
+    """What zchat adds to a publication's body."""
+    offset = publication.offset
+    name = publication.cid or f"{epoch}-{offset}"
+    return {"epoch": epoch, "offset": offset, "ts": publication.ts, "id": name}
+
+
+def check_name(name: str) -> None:
+    """Whether a channel can have this name.
+
+    Raises:
+        ValueError: it is empty, longer than 200 characters, begins with a control character, or has
+            a NUL or half of a surrogate pair.
+    """
+    if not 0 < len(name) <= _MAX_NAME or "\0" in name or name[0] < " ":
+        raise ValueError(f"channel name {name[:50]!r}: expected 1 to {_MAX_NAME} characters")
+    name.encode()
+
+
+def check_body(body: dict[str, Any], schema: MessageType) -> None:
+    """Whether a publication of this body can be sent to clients.
+
+    Raises:
+        Misfit: it does not fit the route's schema.
+    """
+    schema.encode({**body, **_SOME_PLACE})
+
+
 def published(
-    publications: Sequence[Publication], epoch: str, dictionary: RouteDictionary
+    publications: Sequence[Publication],
+    epoch: str,
+    dictionary: RouteDictionary,
+    protos: Protos = NO_PROTOS,
 ) -> Published:
-    """The frame for a run of publications without holes; at least one."""
-    items = tuple(Item(package(p, epoch, dictionary), p.audience) for p in publications)
+    """The frame for a run of publications without holes; at least one.
+
+    One that was journalled and whose route has got a schema since that it does not fit keeps its
+    place, and is for nobody. It is logged.
+    """
+    items = tuple(_item(p, epoch, dictionary, protos) for p in publications)
     return Published(epoch, publications[0].offset, items)
+
+
+def _item(
+    publication: Publication, epoch: str, dictionary: RouteDictionary, protos: Protos
+) -> Item:
+    try:
+        return Item(package(publication, epoch, dictionary, protos), publication.audience)
+    except Misfit as misfit:
+        place = f"{epoch}/{publication.offset}"
+        logger.error("%s cannot be sent: a push on %s: %s", place, publication.route, misfit)
+        return Item(b"", ())
 
 
 def first_page(publications: Sequence[Publication], size: int) -> Sequence[Publication]:

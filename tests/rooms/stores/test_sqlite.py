@@ -77,6 +77,12 @@ async def rival(store: SqliteStore, path: Path) -> AsyncIterator[SqliteStore]:
     await rival.close()
 
 
+def threads_of(store: SqliteStore) -> list[threading.Thread]:
+    """Those of its threads that have not ended."""
+    threads = (store._reader._thread, store._writer._thread)
+    return [thread for thread in threads if thread.is_alive()]
+
+
 def rows(path: Path) -> int:
     """How many there are on the disk."""
     db = sqlite3.connect(path)
@@ -296,7 +302,7 @@ async def test_a_worker_ends_though_its_disk_hangs(
     with pytest.raises(TimedOut):
         await answer
     disk.answers.set()
-    await eventually(lambda: not [t for t in threading.enumerate() if "journal-" in t.name])
+    await eventually(lambda: not threads_of(store))
 
 
 async def test_the_loop_turns_while_an_append_waits(store: SqliteStore, path: Path) -> None:
@@ -389,7 +395,20 @@ async def test_closing_leaves_one_file_and_no_thread(path: Path) -> None:
     await fill(store, "room", 3)
     await store.close()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert not [t for t in threading.enumerate() if t.name.startswith("journal-")]
+    assert not threads_of(store)
+
+
+async def test_closing_that_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads end all the same, and the file is closed."""
+    store = make(path)
+    await fill(store, "room", 3)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await eventually(lambda: not threads_of(store))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 async def test_a_file_that_only_one_of_its_connections_can_open(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, TypeAlias
 
 from zchat import BackendSession, Handler, RequestError
@@ -23,8 +24,7 @@ class H(Handler):
         return [1, 2, 3]
 
     async def bind(self, msg: Any, session: BackendSession) -> Answer:
-        await session.bind(msg["uid"])
-        return {"err": None, "uid": session.uid}
+        return await _told(session.bind(msg["uid"]), session)
 
     async def echo(self, msg: Any, session: BackendSession) -> Answer:
         settings = {key: session.get(key) for key in SETTINGS if session.get(key) is not None}
@@ -40,8 +40,13 @@ class H(Handler):
     async def errnocode(self, msg: Any, session: BackendSession) -> None:
         raise RequestError("told to fail", why="custom")
 
-    async def kick(self, msg: Any, session: BackendSession) -> None:
-        raise _TO_COME
+    async def kick(self, msg: Any, session: BackendSession) -> Answer:
+        reason = msg.get("reason", "kick")
+        if msg["how"] == "sid":
+            await self.app.sessions.kick_session(session.ref, reason)
+        else:
+            await self.app.sessions.kick(msg.get("uid", session.uid), reason)
+        return {"ok": 1}
 
     async def never(self, msg: Any, session: BackendSession) -> None:
         await asyncio.Event().wait()
@@ -58,23 +63,27 @@ class H(Handler):
     async def objfirst(self, msg: Any, session: BackendSession) -> None:
         raise RequestError("an answer in place of an error", x=1)
 
-    async def pbreq(self, msg: Any, session: BackendSession) -> None:
-        raise _TO_COME
+    async def pbreq(self, msg: Any, session: BackendSession) -> Answer:
+        return {"got": msg}
 
-    async def pbresp(self, msg: Any, session: BackendSession) -> None:
-        raise _TO_COME
+    async def pbresp(self, msg: Any, session: BackendSession) -> Answer:
+        return {"n": 1} if msg.get("bad") else {"msg": "emoji \U0001f600 中", "code": 7}
 
-    async def push(self, msg: Any, session: BackendSession) -> None:
-        raise _TO_COME
+    async def push(self, msg: Any, session: BackendSession) -> Answer:
+        fails = await self.app.push_to([session.uid], msg["route"], msg["body"])
+        return {"err": None, "fails": fails}
 
-    async def pushmany(self, msg: Any, session: BackendSession) -> None:
-        raise _TO_COME
+    async def pushmany(self, msg: Any, session: BackendSession) -> Answer:
+        for number in range(msg["count"]):
+            await self.app.push_to([session.uid], msg["route"], {"i": number})
+        return {"ok": 1}
 
     async def route(self, msg: Any, session: BackendSession) -> Answer:
         return {"r": f"{self.app.server.type}.h.route", "keys": list(msg)}
 
-    async def sessbyuid(self, msg: Any, session: BackendSession) -> None:
-        raise _TO_COME
+    async def sessbyuid(self, msg: Any, session: BackendSession) -> Answer:
+        found = await self.app.sessions.of(msg["uid"])
+        return {"n": sum(other.frontend == session.frontend for other in found)}
 
     async def setonly(self, msg: Any, session: BackendSession) -> Answer:
         session.set(msg["k"], msg["v"])
@@ -98,11 +107,16 @@ class H(Handler):
         return {"a": 1}
 
     async def unbind(self, msg: Any, session: BackendSession) -> Answer:
-        await session.unbind(msg["uid"])
-        return {"err": None, "uid": session.uid or None}
+        return await _told(session.unbind(msg["uid"]), session)
 
     async def zero(self, msg: Any, session: BackendSession) -> int:
         return 0
 
 
-_TO_COME = RequestError("zchat cannot do that yet; the name stands here for its code", code=501)
+async def _told(work: Awaitable[None], session: BackendSession) -> Answer:
+    """How a binding went."""
+    try:
+        await work
+    except RequestError as error:
+        return {"err": error.message, "uid": session.uid or None}
+    return {"err": None, "uid": session.uid or None}

@@ -38,5 +38,5 @@ test('rooms are remembered; when there are too many, the one visited longest ago
   equal(places.visit('pier') === pier, true);
   places.visit('dock');
   equal([places.visit('pier') === pier, places.visit('quay') === quay], [true, false]);
-  equal(pier.recovery.asking().resume, 't');
+  equal(pier.recovery.asking().resume.startsWith('t.'), true);
 });

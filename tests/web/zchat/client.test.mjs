@@ -162,3 +162,22 @@ test('pushes reach their listeners until those are taken out', async () => {
   equal(heard, ['one']);
   client.close();
 });
+
+test('schemas of bodies are kept for the next connection and the next page load', async () => {
+  const items = new Map();
+  const kept = { getItem: (name) => items.get(name), setItem: (name, text) => items.set(name, text) };
+  const server = new FakeServer();
+  const versions = () => server.heard.map(([, hello]) => hello.sys.protoVersion ?? null);
+  const options = { storage: () => kept };
+  for (const sys of [
+    { useProto: true, protos: { server: {}, client: {}, version: 'v1' } },
+    {},
+    { useProto: true },
+  ]) {
+    server.handshake.sys = sys;
+    const { client } = make(server, options);
+    await client.connect();
+    client.close();
+  }
+  equal(versions(), [null, 'v1', 'v1']);
+});

@@ -1,6 +1,8 @@
 import { Connection } from '../../../webroot/js/zchat/connection.js';
 import { RouteDictionary } from '../../../webroot/js/zchat/dictionary.js';
-import { ConnectionError } from '../../../webroot/js/zchat/errors.js';
+import { ConnectionError, ProtocolError } from '../../../webroot/js/zchat/errors.js';
+import { PackageType, encodePackage } from '../../../webroot/js/zchat/package.js';
+import { Protos } from '../../../webroot/js/zchat/protos.js';
 import { FakeClock, FakeServer, heartbeat, kick, push, response } from '../support/fakes.mjs';
 import { equal, fails, settled, test } from '../support/harness.mjs';
 
@@ -119,4 +121,34 @@ test('close is silent and can be repeated', async () => {
   connection.close();
   connection.close();
   equal([log.length, clock.waiting], [1, 0]);
+});
+
+const TEXT = { s: { option: 'required', type: 'string', tag: 1 } };
+const PROTOS = { server: { onPb: TEXT, 'a.b.c': TEXT }, client: { 'a.b.d': TEXT }, version: 'v1' };
+
+/** A DATA package: flag, what follows it, and a body of the schema above. */
+function data(...head) {
+  return encodePackage(PackageType.DATA, new Uint8Array([...head, 10, 2, 104, 105]));
+}
+
+test('bodies are what the schemas of the server make of them', async () => {
+  const server = new FakeServer(() => undefined);
+  server.handshake.sys = { useProto: true, protos: PROTOS };
+  const { connection, log, socket } = await open(server);
+  server.deliver(socket, data(6, 4, ...new TextEncoder().encode('onPb')));
+  equal(log, [['onPb', { s: 'hi' }]]);
+  const answered = connection.request('a.b.c', {});
+  server.deliver(socket, data(4, 1));
+  equal(await answered, { s: 'hi' });
+  await fails(async () => connection.notify('a.b.d', { s: 5 }), ProtocolError);
+});
+
+test('schemas from elsewhere count only where the server says so', async () => {
+  const server = new FakeServer();
+  const protos = new Protos(PROTOS);
+  server.handshake.sys = { useProto: true };
+  equal((await open(server, { protos })).connection.protos.version, 'v1');
+  equal(server.heard[0][1].sys.protoVersion, 'v1');
+  server.handshake.sys = {};
+  equal((await open(server, { protos })).connection.protos.version, undefined);
 });

@@ -16,13 +16,15 @@ const take = (recovery, ...bodies) =>
   names(bodies.flatMap((body) => recovery.take(body.route, body)));
 
 test('the first time it asks for nothing but its name; then from the last it has', () => {
-  const recovery = new Recovery({ token: 't' });
-  equal(recovery.asking(), { resume: 't' });
+  const times = [100, 200, 150];
+  const recovery = new Recovery({ token: 't', now: () => times.shift() });
+  equal(recovery.asking(), { resume: 't.100' });
   recovery.entered({ position: { epoch: 'e', offset: 4 } });
-  equal(recovery.asking(), { since: { epoch: 'e', offset: 4 }, resume: 't' });
+  equal(recovery.asking(), { since: { epoch: 'e', offset: 4 }, resume: 't.200' });
   recovery.take('onChat', said(9));
   recovery.entered({ position: { epoch: 'e', offset: 9 }, resume: 'u', recovered: true });
-  equal(recovery.asking(), { since: { epoch: 'e', offset: 9 }, resume: 'u' });
+  // The clock was put back.
+  equal(recovery.asking(), { since: { epoch: 'e', offset: 9 }, resume: 'u.201' });
 });
 
 test('two pages of one origin have tokens of their own', () => {

@@ -4,6 +4,7 @@ import { systemClock } from './clock.js';
 import { Connection } from './connection.js';
 import { Emitter } from './emitter.js';
 import { ConnectionError, GateError, RequestError } from './errors.js';
+import { recallProtos, rememberProtos } from './protos_memory.js';
 import { watchWakeups } from './wakeups.js';
 
 const GATE_ROUTE = 'gate.gateHandler.queryEntry';
@@ -40,6 +41,7 @@ export class Client extends Emitter {
   #backoff;
   #connection = null;
   #dictionary;
+  #protos;
   #state = { name: 'offline' };
   #life = 0;
   #onlineSince = 0;
@@ -60,9 +62,11 @@ export class Client extends Emitter {
    * @param {number} [options.requestTimeout] milliseconds
    * @param {import('./clock.js').Clock} [options.clock]
    * @param {typeof globalThis.WebSocket} [options.WebSocket]
+   * @param {() => Storage} [options.storage] where schemas of bodies are kept; localStorage
    */
   constructor(options) {
     super();
+    this.#protos = recallProtos(options.storage);
     this.#options = { stableAfter: 5000, ...options };
     this.#clock = options.clock ?? systemClock;
     this.#backoff = options.backoff ?? new Backoff();
@@ -132,7 +136,7 @@ export class Client extends Emitter {
       onEnd: (ending) => this.#lost(life, connection, ending),
     });
     await connection.open();
-    this.#dictionary = connection.dictionary;
+    this.#learn(connection);
     this.#expect(life === this.#life, connection);
     this.#connection = connection;
     await this.#login(connection);
@@ -154,7 +158,7 @@ export class Client extends Emitter {
     const connection = this.#dial(gate);
     try {
       await connection.open();
-      this.#dictionary = connection.dictionary;
+      this.#learn(connection);
       const { host, port } = await connection.request(GATE_ROUTE, { uid });
       return { host, port };
     } catch (error) {
@@ -164,12 +168,19 @@ export class Client extends Emitter {
     }
   }
 
+  #learn({ dictionary, protos }) {
+    this.#dictionary = dictionary;
+    if (!protos.version || protos === this.#protos) return;
+    this.#protos = protos;
+    rememberProtos(protos, this.#options.storage);
+  }
+
   #dial(address, handlers) {
     const { user, clock, openTimeout = 10_000, requestTimeout = 10_000, WebSocket } = this.#options;
     const url = websocketUrl(address);
-    const dictionary = this.#dictionary;
+    const kept = { dictionary: this.#dictionary, protos: this.#protos };
     const timeouts = { openTimeout, requestTimeout };
-    return new Connection({ url, user, dictionary, clock, WebSocket, ...timeouts, ...handlers });
+    return new Connection({ url, user, clock, WebSocket, ...kept, ...timeouts, ...handlers });
   }
 
   async #login(connection) {

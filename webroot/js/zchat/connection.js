@@ -7,6 +7,7 @@ import { decodeJson, encodeJson } from './json.js';
 import { MessageType, decodeMessage, encodeNotify, encodeRequest } from './message.js';
 import { PackageType, decodePackages, encodePackage } from './package.js';
 import { Pending } from './pending.js';
+import { NO_PROTOS, Protos } from './protos.js';
 
 const { HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, DATA, KICK } = PackageType;
 const VERSION = '0.1.0';
@@ -21,6 +22,7 @@ export class Connection {
   #clock;
   #socket = null;
   #dictionary;
+  #protos;
   #heartbeat = null;
   #pending;
   #inbox = [];
@@ -36,6 +38,7 @@ export class Connection {
    * @param {string} options.url
    * @param {unknown} [options.user] handed to the server in the handshake
    * @param {RouteDictionary} [options.dictionary] from an earlier connection, to save sending it
+   * @param {Protos} [options.protos] likewise
    * @param {(route: string, body: any) => void} [options.onPush]
    * @param {(ending: import('./ending.js').Ending) => void} [options.onEnd] once, and only
    *   after `open` succeeded
@@ -48,12 +51,18 @@ export class Connection {
     this.#options = { openTimeout: 10_000, requestTimeout: 10_000, ...options };
     this.#clock = options.clock ?? systemClock;
     this.#dictionary = options.dictionary ?? new RouteDictionary();
+    this.#protos = options.protos ?? NO_PROTOS;
     this.#pending = new Pending({ clock: this.#clock });
   }
 
   /** The routes' codes; keep it for the next connection. */
   get dictionary() {
     return this.#dictionary;
+  }
+
+  /** The bodies' schemas; keep those with a version for the next connection. */
+  get protos() {
+    return this.#protos;
   }
 
   /** @returns {Promise<any>} resolves when data may be sent, with the handshake's `user` */
@@ -75,15 +84,15 @@ export class Connection {
    */
   async request(route, body = {}, { timeout = this.#options.requestTimeout } = {}) {
     this.#mustBeReady();
-    return this.#pending.add(timeout, (id) =>
-      this.#write(DATA, encodeRequest(id, route, body, this.#dictionary)),
-    );
+    const send = (id) =>
+      this.#write(DATA, encodeRequest(id, route, body, this.#dictionary, this.#protos));
+    return this.#pending.add(timeout, send, route);
   }
 
   /** Tells the server something; there is no answer and no certainty. */
   notify(route, body = {}) {
     this.#mustBeReady();
-    this.#write(DATA, encodeNotify(route, body, this.#dictionary));
+    this.#write(DATA, encodeNotify(route, body, this.#dictionary, this.#protos));
   }
 
   /** Finds out soon whether this connection still lives. */
@@ -118,7 +127,8 @@ export class Connection {
   }
 
   #sayHello() {
-    const sys = { type: 'zchat-js', version: VERSION, dictVersion: this.#dictionary.version };
+    const kept = { dictVersion: this.#dictionary.version, protoVersion: this.#protos.version };
+    const sys = { type: 'zchat-js', version: VERSION, ...kept };
     this.#write(HANDSHAKE, encodeJson({ sys, user: this.#options.user ?? {} }));
   }
 
@@ -163,7 +173,7 @@ export class Connection {
     if (type === HANDSHAKE) return this.#welcome(decodeJson(body));
     if (type === HEARTBEAT) this.#heartbeat?.beat();
     else if (type === KICK) this.#kicked(decodeJson(body));
-    else if (type === DATA) return this.#dispatch(decodeMessage(body, this.#dictionary));
+    else if (type === DATA) return this.#dispatch(this.#read(body));
     else throw new ProtocolError(`a server does not send packages of type ${type}`);
     return false;
   }
@@ -177,6 +187,7 @@ export class Connection {
       return false;
     }
     this.#learnRoutes(sys);
+    this.#learnProtos(sys);
     this.#write(HANDSHAKE_ACK);
     this.#heartbeat = new Heartbeat({
       interval: (sys.heartbeat ?? 0) * 1000,
@@ -194,6 +205,17 @@ export class Connection {
   #learnRoutes({ useDict, dict, dictVersion }) {
     if (dict) this.#dictionary = new RouteDictionary(dict, dictVersion);
     else if (!useDict) this.#dictionary = new RouteDictionary();
+  }
+
+  // Likewise. Schemas kept from elsewhere must not be used where the server does not say so.
+  #learnProtos({ useProto, protos }) {
+    if (protos) this.#protos = new Protos(protos);
+    else if (!useProto) this.#protos = NO_PROTOS;
+  }
+
+  #read(body) {
+    const routeOf = (id) => this.#pending.route(id);
+    return decodeMessage(body, this.#dictionary, this.#protos, routeOf);
   }
 
   #dispatch({ type, id, route, body }) {

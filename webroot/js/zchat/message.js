@@ -5,14 +5,14 @@
  *
  * Flag: bit 0 = the route is a dictionary code, bits 1-3 = type. A request has id and route, a
  * notify and a push have a route, a response has an id. Ids are base 128, least significant group
- * first. Bodies are JSON.
+ * first. Bodies are what a Protos makes of them: JSON, or protobuf.
  *
  * @typedef {{type: number, id: number, route: string, body: any}} Message
  */
 
 import { RouteDictionary } from './dictionary.js';
 import { ProtocolError } from './errors.js';
-import { decodeJson, encodeJson } from './json.js';
+import { NO_PROTOS } from './protos.js';
 
 export const MessageType = Object.freeze({ REQUEST: 0, NOTIFY: 1, RESPONSE: 2, PUSH: 3 });
 
@@ -28,20 +28,22 @@ const decoder = new TextDecoder();
  * @param {string} route
  * @param {unknown} body
  * @param {RouteDictionary} [dictionary]
+ * @param {import('./protos.js').Protos} [protos]
  * @returns {Uint8Array}
  */
-export function encodeRequest(id, route, body, dictionary = EMPTY) {
-  return encode(REQUEST, varint(id), route, body, dictionary);
+export function encodeRequest(id, route, body, dictionary = EMPTY, protos = NO_PROTOS) {
+  return encode(REQUEST, varint(id), route, protos.encode(route, body), dictionary);
 }
 
 /**
  * @param {string} route
  * @param {unknown} body
  * @param {RouteDictionary} [dictionary]
+ * @param {import('./protos.js').Protos} [protos]
  * @returns {Uint8Array}
  */
-export function encodeNotify(route, body, dictionary = EMPTY) {
-  return encode(NOTIFY, [], route, body, dictionary);
+export function encodeNotify(route, body, dictionary = EMPTY, protos = NO_PROTOS) {
+  return encode(NOTIFY, [], route, protos.encode(route, body), dictionary);
 }
 
 /**
@@ -49,31 +51,37 @@ export function encodeNotify(route, body, dictionary = EMPTY) {
  *
  * @param {Uint8Array} bytes
  * @param {RouteDictionary} [dictionary]
+ * @param {import('./protos.js').Protos} [protos]
+ * @param {(id: number) => string} [routeOf] the route of the request that a response answers
  * @returns {Message} `id` is 0 for a push, `route` is '' for a response
  * @throws {ProtocolError} cut off, of another type, or with a route code nobody knows
  */
-export function decodeMessage(bytes, dictionary = EMPTY) {
+export function decodeMessage(
+  bytes,
+  dictionary = EMPTY,
+  protos = NO_PROTOS,
+  routeOf = () => '',
+) {
   if (bytes.length === 0) throw new ProtocolError('a message without its flag byte');
   const type = (bytes[0] >> 1) & 7;
   if (type === RESPONSE) {
     const { id, end } = readId(bytes);
-    return { type, id, route: '', body: decodeJson(bytes.subarray(end)) };
+    return { type, id, route: '', body: protos.decode(routeOf(id), bytes.subarray(end)) };
   }
   if (type !== PUSH) throw new ProtocolError(`a server does not send messages of type ${type}`);
   const { route, end } = bytes[0] & 1 ? readCode(bytes, dictionary) : readRoute(bytes);
-  return { type, id: 0, route, body: decodeJson(bytes.subarray(end)) };
+  return { type, id: 0, route, body: protos.decode(route, bytes.subarray(end)) };
 }
 
 function encode(type, id, route, body, dictionary) {
   const code = dictionary.code(route);
   const flag = (type << 1) | (code === undefined ? 0 : 1);
   const name = code === undefined ? text(route) : [code >>> 8, code & 255];
-  const json = encodeJson(body);
-  const bytes = new Uint8Array(1 + id.length + name.length + json.length);
+  const bytes = new Uint8Array(1 + id.length + name.length + body.length);
   bytes[0] = flag;
   bytes.set(id, 1);
   bytes.set(name, 1 + id.length);
-  bytes.set(json, 1 + id.length + name.length);
+  bytes.set(body, 1 + id.length + name.length);
   return bytes;
 }
 

@@ -28,9 +28,10 @@ export class Pending {
   /**
    * @param {number} timeout milliseconds
    * @param {(id: number) => void} send writes the request
+   * @param {string} [route] of the request
    * @returns {Promise<any>} the answer's body
    */
-  add(timeout, send) {
+  add(timeout, send, route = '') {
     return new Promise((resolve, reject) => {
       if (this.#waiting.size >= this.#limit) {
         throw new ConnectionError(`${this.#limit} requests are waiting for answers already`);
@@ -41,8 +42,13 @@ export class Pending {
         this.#waiting.delete(id);
         reject(new TimeoutError(`no answer within ${timeout / 1000} s`));
       });
-      this.#waiting.set(id, { resolve, reject, cancel });
+      this.#waiting.set(id, { resolve, reject, cancel, route });
     });
+  }
+
+  /** The route of a request that waits; '' when nobody waits any more. */
+  route(id) {
+    return this.#waiting.get(id)?.route ?? '';
   }
 
   /** Settles the request `id`. An answer that nobody waits for any more is ignored. */

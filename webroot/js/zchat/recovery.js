@@ -32,6 +32,8 @@ export class Recovery {
   #limit;
   #place = null;
   #token;
+  #attempt = 0;
+  #now;
   #paging = null;
   #held = [];
   #incomplete = false;
@@ -40,12 +42,14 @@ export class Recovery {
   overflows = 0;
 
   /**
-   * @param {{limit?: number, token?: string}} [options] `limit`: pushes that may wait. `token`: by
-   *   what the server knows this client again on another connection
+   * @param {{limit?: number, token?: string, now?: () => number}} [options] `limit`: pushes that
+   *   may wait. `token`: by what the server knows this client again on another connection. `now`:
+   *   milliseconds since 1970
    */
-  constructor({ limit = 1000, token = randomId() } = {}) {
+  constructor({ limit = 1000, token = randomId(), now = Date.now } = {}) {
     this.#limit = limit;
     this.#token = token;
+    this.#now = now;
   }
 
   /** @returns {Place | null} the last place read */
@@ -57,9 +61,15 @@ export class Recovery {
     return this.#token;
   }
 
-  /** @returns {{since?: Place, resume: string}} what a request to enter says besides */
+  /**
+   * An attempt to enter begins. Its number tells it from earlier ones, which may arrive after it;
+   * being a time, it goes on rising when the page is loaded again.
+   *
+   * @returns {{since?: Place, resume: string}} what the request says besides
+   */
   asking() {
-    const resume = this.#token;
+    this.#attempt = Math.max(this.#attempt + 1, this.#now());
+    const resume = `${this.#token}.${this.#attempt}`;
     return this.#place ? { since: this.place, resume } : { resume };
   }
 

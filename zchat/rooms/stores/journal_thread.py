@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
@@ -66,17 +67,22 @@ class JournalThread:
             timer.cancel()
 
     async def close(self, last: Callable[[], None]) -> None:
-        """Finish what is under way, call `last`, and end the thread.
+        """Finish what is under way, call `last`, and end the thread; whatever `last` raises comes.
 
-        When the thread hangs this is left to it, for the case that it comes back.
+        When the thread hangs, or nobody waits for it any more, this is left to it.
         """
+        hangs = False
         try:
             await self.run(last)
         except JournalStalled:
+            hangs = True
             self._calls.put(last)
+        except asyncio.CancelledError:
+            self._calls.put(last)
+            raise
+        finally:
             self._calls.put(None)
-        else:
-            self._calls.put(None)
+        if not hangs:
             self._thread.join()
 
     # In the loop's thread
@@ -114,6 +120,5 @@ class JournalThread:
                 result = call()
         except Exception as error:
             failed = error
-        # The loop may have ended without waiting for a thread that hung.
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended, it did not wait for a thread that hung
             loop.call_soon_threadsafe(self._ended, future, result, failed)

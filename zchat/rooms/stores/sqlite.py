@@ -92,8 +92,10 @@ class SqliteStore:
         self._closed = True
         if self._quiet is not None:
             self._quiet.cancel()
-        await self._reader.close(self._reading.close)
-        await self._writer.close(self._writing.close)
+        try:
+            await self._reader.close(self._reading.close)
+        finally:
+            await self._writer.close(self._writing.close)
 
     def _look_at_writer(self) -> None:
         if self._writer.stalled:

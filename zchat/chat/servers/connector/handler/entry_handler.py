@@ -34,10 +34,10 @@ class EntryHandler(Handler):
 
     async def _move(self, session: BackendSession, name: str, msg: Switch) -> dict[str, object]:
         rooms, old = self.app.rpc.chat.chat_remote, session.get("rid")
-        rid = checked(msg.rid, "rid")
+        who, rid = (name, session.ref), checked(msg.rid, "rid")
         session.set("rid", rid)
         try:
-            answer = await rooms.add(session, name, session.ref, rid, msg.since, msg.resume)
+            answer = await rooms.add(session, *who, rid, msg.since, msg.resume, retry=True)
         except AlreadyMember:
             return {"code": 500, "error": True}
         await session.bind(name)
@@ -45,7 +45,7 @@ class EntryHandler(Handler):
         if old not in (None, rid):
             session.set("rid", old)
             try:
-                await rooms.kick(session, name, session.ref, old, timeout=1)
+                await rooms.kick(session, *who, old, timeout=1)
             except RequestError:
                 await session.drop(old)
         return {**answer}
