@@ -295,6 +295,24 @@ async def test_a_newer_life_ends_the_older_at_once(
     assert worker.server.peers["connector-1"].incarnation == "new"
 
 
+async def test_a_life_that_ended_before_a_newer_one_came_stays_ended(
+    cluster: Cluster, expected_logs: ExpectedLogs
+) -> None:
+    """It was silent for long, and what it said at last is read after its successor's Hello."""
+    expected_logs("zchat.cluster", "replaced life from b'connector-1/old'")
+    clock = Clock()
+    worker = cluster.worker(clock=clock)
+    old = await bare_dealer(cluster, worker, b"connector-1/old")
+    for _ in range(8):  # in small steps: a long one would be our own sleep
+        clock.now += 0.5
+        worker.server.tick(clock())
+    assert [lost.incarnation for lost in worker.losses] == ["old"]
+    await bare_dealer(cluster, worker, b"connector-1/new")
+    old.say(hello(incarnation="old"))
+    await eventually(lambda: worker.server.refusals.counts["replaced life"] == 1)
+    assert worker.server.peers["connector-1"].incarnation == "new"
+
+
 async def test_the_list_of_replaced_lives_is_bounded(cluster: Cluster) -> None:
     worker = cluster.worker(limits=Limits(peers=3))
     for number in range(6):

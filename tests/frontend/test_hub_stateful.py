@@ -45,7 +45,7 @@ class People:
     """The member list in one life of its owner, who was told of `claimed` when it took over."""
 
     def __init__(self, life: int, claimed: set[str]) -> None:
-        self.version = 1000 * life
+        self.version = 1000 * (life if life % 2 else 20 - life)  # not all clocks go right
         self.uids = set(claimed)
         self.changes = Changes(self.version)
 
@@ -238,13 +238,21 @@ class HubMachine(RuleBasedStateMachine):
         self.take_over(new_epoch, {guest.uid for guest in self.guests})
 
     @precondition(lambda self: self.lives < 5 and not self.late)
-    @rule(new_epoch=st.booleans())
-    def move(self, new_epoch: bool) -> None:
-        """The channel gets another owner; what the former one has said is still on its way."""
+    @rule(new_epoch=st.booleans(), quick=st.booleans())
+    def move(self, new_epoch: bool, quick: bool) -> None:
+        """The channel gets another owner; what the former one has said is still on its way.
+
+        When the new one is quick, it is agreed with before that comes.
+        """
         self.late, self.pipe = self.pipe, []
         self.owner = OTHER if self.owner == OWNER else OWNER
         claimed = {guest.uid for guest in self.guests if position_of(guest) is not None}
         self.take_over(new_epoch, claimed)
+        if quick:
+            for agree in (self.answer_announce, self.answer_compare):
+                agree()
+                while self.pipe:
+                    self.run(self.pipe.pop(0))
 
     def take_over(self, new_epoch: bool, claimed: set[str]) -> None:
         if new_epoch:

@@ -60,6 +60,12 @@ def _level(peer: RemotePeer) -> int:
     return logging.DEBUG if peer.server_type == OPERATOR else logging.INFO
 
 
+def _remember(lives: dict[bytes, None], identity: bytes, limit: int) -> None:
+    lives[identity] = None
+    if len(lives) > limit:
+        del lives[next(iter(lives))]
+
+
 @dataclass(frozen=True, slots=True)
 class ServerHandlers:
     """What is told to the owner of an RpcServer, in the loop's thread. None may block.
@@ -130,6 +136,9 @@ class RpcServer:
         self._replaced: dict[bytes, None] = {}
         # Lives whose link had ended, and which did not come back. Likewise bounded.
         self._unlinked: dict[bytes, None] = {}
+        # The last life of each server that is not here: a later one replaces it, even if something
+        # of the earlier one still comes in. Likewise bounded.
+        self._former: dict[str, bytes] = {}
         self._last_id = 0
         self._ticked = clock()
         self._dirty: list[RemotePeer] = []
@@ -313,7 +322,7 @@ class RpcServer:
                 self._stalled.append(peer)
         except UnreachableError:
             self.unreachable += 1
-            self._remember(self._unlinked, peer.identity)
+            _remember(self._unlinked, peer.identity, self._limits.peers)
             self._lose(peer, "no link")
 
     def _wake_stalled(self) -> None:
@@ -391,7 +400,10 @@ class RpcServer:
             self.refusals.refuse("too many peers", identity, count=len(envelopes))
             return None
         if older is not None:
-            self._replace(older)
+            self._lose(older, "restarted")
+        former = self._former.pop(hello.server_id, identity)
+        if former != identity:
+            _remember(self._replaced, former, self._limits.peers)
         self._unlinked.pop(identity, None)
         pipe = Pipe(hello.server_id, self._limits)
         peer = RemotePeer(identity, hello, pipe, self._clock())
@@ -423,19 +435,13 @@ class RpcServer:
         except UnreachableError:
             self.unreachable += 1
 
-    def _replace(self, older: RemotePeer) -> None:
-        self._remember(self._replaced, older.identity)
-        self._lose(older, "restarted")
-
-    def _remember(self, lives: dict[bytes, None], identity: bytes) -> None:
-        lives[identity] = None
-        if len(lives) > self._limits.peers:
-            del lives[next(iter(lives))]
-
     def _lose(self, peer: RemotePeer, why: str) -> None:
         if not peer.alive:
             return
         self._remove(peer)
+        self._former[peer.server_id] = peer.identity
+        if len(self._former) > self._limits.peers:
+            del self._former[next(iter(self._former))]
         logger.log(_level(peer), "link lost: %s (%s)", peer.server_id, why)
         self._guard(self._handlers.on_lost, peer)
 
