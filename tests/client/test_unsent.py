@@ -134,6 +134,16 @@ def test_seen_before_it_is_sent_again() -> None:
     assert unsent.next(9.0) is second
 
 
+def test_what_never_left_is_not_acknowledged_by_anothers_id() -> None:
+    """Whoever guesses our next id publishes something of their own."""
+    unsent, (first, second) = open_queue()
+    unsent.next(0.0)
+    assert unsent.seen(second.cid, PLACE) is None
+    unsent.acknowledged(first)
+    assert unsent.next(0.0) is second
+    assert second.place is None
+
+
 def test_seen_while_its_answer_is_waited_for() -> None:
     unsent, (first, second) = open_queue()
     unsent.next(0.0)

@@ -34,6 +34,13 @@ def test_the_window_has_a_length() -> None:
     ]
 
 
+def test_what_is_published_anew_is_the_newest() -> None:
+    repeats = Repeats(limit=2)
+    repeats.add([said(1, cid="a"), said(2, cid="b"), said(3, cid="a"), said(4, cid="c")])
+    found = [repeats.find(("alice", cid), 1000) for cid in "abc"]
+    assert found == [3, None, 4]
+
+
 def test_the_window_has_an_age() -> None:
     repeats = Repeats(age=500)
     repeats.add([said(1, cid="a", ts=1000)])

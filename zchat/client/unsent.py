@@ -130,8 +130,8 @@ class Unsent:
             the send that is acknowledged by this; None also when its answer is still waited for.
         """
         send = self._sends.get(cid)
-        if send is None:
-            return None
+        if send is None or not (send is self._on_wire or send.uncertain):
+            return None  # one that never left cannot be published: somebody else has this id
         send.place = place
         return None if send is self._on_wire else self._sends.pop(cid)
 

@@ -105,6 +105,7 @@ class Frontends:
         channel = await self._owned.open(name)
         history = await readable(self._store.read(name, after, _REPAIR_PAGE), name)
         epoch, offset = channel.stream.position
+        offset = min(offset, history.tail.offset)  # more may have been stored since it was read
         publications = [p for p in history.publications if p.offset <= offset]
         if not publications:
             return Repaired(epoch, offset, offset + 1, [])

@@ -37,6 +37,7 @@ class Repeats:
         for publication in publications:
             if publication.cid:
                 key = (publication.uid, publication.cid)
+                self._offsets.pop(key, None)  # what is published anew is the newest again
                 self._offsets[key] = (publication.offset, publication.ts)
         while len(self._offsets) > self.limit:
             del self._offsets[next(iter(self._offsets))]
