@@ -72,7 +72,7 @@ async def test_of_two_joins_at_once_the_first_token_wins(owner: Owner) -> None:
     assert (await joins[1]).members == ["alice"]
     with pytest.raises(AlreadyMember):
         await joins[0]
-    assert owner.ordered("hub.leave") == [("c1", (1, "room"))]
+    assert owner.ordered("hub.undo") == [("c1", (1, "room", owner.tokens[0]))]
     assert owner.told == [("alice", True)]
     assert owner.host.channels["room"].presence.sessions("alice") == {ref(1, "c2")}
 
@@ -90,7 +90,7 @@ async def test_a_frontend_that_does_not_follow_the_order() -> None:
     owner.silent = True
     with pytest.raises(TimedOut, match="c1 did not join room in time"):
         await owner.join("alice", ref())
-    assert owner.ordered("hub.leave") == [("c1", (1, "room"))]
+    assert owner.ordered("hub.undo") == [("c1", (1, "room", owner.tokens[0]))]
     owner.host.on_token(owner.tokens[0])  # too late
     assert await owner.host.members("room") == []
     assert owner.told == []
@@ -105,7 +105,7 @@ async def test_a_join_given_up_after_it_was_admitted_is_undone(owner: Owner) -> 
     with pytest.raises(asyncio.CancelledError):
         await join
     assert owner.told == [("alice", True), ("alice", False)]
-    assert owner.ordered("hub.leave") == [("c1", (1, "room"))]
+    assert owner.ordered("hub.undo") == [("c1", (1, "room", owner.tokens[0]))]
 
 
 async def test_a_join_given_up_undoes_no_other_of_the_same_session(owner: Owner) -> None:
@@ -114,12 +114,12 @@ async def test_a_join_given_up_undoes_no_other_of_the_same_session(owner: Owner)
     await eventually(lambda: len(owner.tokens) == 2)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    assert owner.ordered("hub.leave") == []
+    assert owner.ordered("hub.undo") == []
     owner.host.on_token(owner.tokens[1])
     assert (await second).members == ["alice"]
     third = owner.start("alice", ref(2))
     await asyncio.gather(third, return_exceptions=True)
-    assert owner.ordered("hub.leave") == []
+    assert owner.ordered("hub.undo") == []
     assert await owner.host.members("room") == ["alice"]
 
 
@@ -265,7 +265,7 @@ async def test_a_return_given_up_after_its_channel_moved_concerns_nobody(owner: 
 async def test_a_leave_is_ordered_and_told(owner: Owner) -> None:
     await owner.join("alice", ref())
     await owner.host.leave("room", "alice", ref())
-    assert owner.ordered("hub.leave") == [("c1", (1, "room"))]
+    assert owner.ordered("hub.leave") == [("c1", (1, "room", "chat-1"))]
     assert owner.told == [("alice", True), ("alice", False)]
     await owner.host.leave("room", "alice", ref())
     assert len(owner.told) == 2

@@ -113,6 +113,19 @@ async def test_who_is_put_out_of_its_place_is_told_why(
     await eventually(lambda: len(connector(cluster).sessions) == 0)
 
 
+async def test_a_leave_by_a_former_owner_is_told_to_the_owner_of_now(cluster: Cluster) -> None:
+    """It has heard of the member from the frontend, and would keep it for ever."""
+    await cluster.enter("alice", "lobby", connector=0)
+    await cluster.enter("bob", "lobby", connector=0)
+    session = next(s for s in connector(cluster).sessions if s.uid == "alice")
+    worker = cluster.running["chat-server-1"]
+    assert worker.owner is not None
+    presence = worker.owner.host.channels["lobby"].presence
+    for _ in range(2):  # the second comes late
+        assert worker.node.cast(CONNECTOR, "hub.leave", (session.id, "lobby", "chat-server-2"))
+    await eventually(lambda: presence.uids() == ["bob"])
+
+
 async def test_a_session_that_closes_while_it_joins_leaves_nothing(cluster: Cluster) -> None:
     alice = await cluster.enter("alice", "lobby", connector=0)
     for _ in range(5):

@@ -757,6 +757,18 @@ async def test_joins_that_died_with_their_owner_are_undone(stage: Stage) -> None
     assert heard(alice) == ["one"]
 
 
+async def test_an_undone_join_is_not_the_one_that_another_owner_ordered_since(stage: Stage) -> None:
+    alice, bob = stage.join("alice"), stage.join("bob")
+    stage.hub.join(alice, LOBBY, "alice", "chat-3", b"a later token", 0)
+    for session in (alice, bob):
+        stage.hub.undo(session, LOBBY, f"token {session.id}".encode())
+        stage.hub.undo(session, "elsewhere", b"token")
+    assert stage.joined(alice, owner="chat-3")
+    assert not stage.joined(bob)
+    stage.hub.undo(alice, LOBBY, b"a later token")  # given up after it was admitted
+    assert not alice.memberships
+
+
 async def test_closing_without_a_channel_is_nothing(stage: Stage) -> None:
     session = stage.open()
     stage.close(session)

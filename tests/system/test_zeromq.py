@@ -249,7 +249,7 @@ async def test_time_runs_out_while_it_waits(bare: BareConnector) -> None:
     await bare.order("hub.join")
     answer = await bare.answer(number)
     assert answer[:3] == [FAILURE, number, 504]
-    assert (await bare.order("hub.leave"))[:2] == [1, "lobby"]
+    assert (await bare.order("hub.undo"))[:2] == [1, "lobby"]
     members = await bare.answer(bare.ask("channel.members", "lobby"))
     assert members[2] == encode([])
 

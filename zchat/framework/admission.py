@@ -141,7 +141,8 @@ class Admission:
             Unavailable: its frontend is not connected: it would go on, and claim the session again.
         """
         channel = self._owned.at_once(name) or await self._owned.in_turn(name)
-        told = self._cast(ref.frontend, ref.incarnation, "hub.leave", (ref.session, name))
+        order = (ref.session, name, self._server_id)
+        told = self._cast(ref.frontend, ref.incarnation, "hub.leave", order)
         change = channel.presence.leave(uid, ref)
         if change is not None:
             self._voice.tell(channel, change)
@@ -208,7 +209,7 @@ class Admission:
         inside = ref in join.channel.presence.sessions(uid)
         if self._joins.shared(join) or (inside and not join.entered):
             return
-        self._cast(ref.frontend, ref.incarnation, "hub.leave", (ref.session, name))
+        self._cast(ref.frontend, ref.incarnation, "hub.undo", (ref.session, name, join.token))
         if join.returned:  # it was there before, and may come again
             join.channel.presence.lose(uid, ref, self._clock())
             self._owned.watch(join.channel)

@@ -304,6 +304,7 @@ class FrontendPart:
     def _offer(self, methods: Methods) -> None:
         methods.add_cast("hub.join", self._join)
         methods.add_cast("hub.joined", self._joined)
+        methods.add_cast("hub.undo", self._undo)
         methods.add_cast("hub.leave", self._leave)
         methods.add_cast("hub.evict", self._evict)
 
@@ -339,10 +340,20 @@ class FrontendPart:
         else:
             self.resync.came_in(channel, owner, epoch)
 
-    def _leave(self, session: int, channel: str) -> None:
+    def _undo(self, session: int, channel: str, token: bytes) -> None:
         known = self.sessions.get(session)
         if known is not None:
-            self.hub.leave(known, channel)
+            self.hub.undo(known, channel, token)
+
+    def _leave(self, session: int, channel: str, owner: str) -> None:
+        known = self.sessions.get(session)
+        membership = (known.memberships or {}).get(channel) if known else None
+        if known is None or membership is None:
+            return
+        self.hub.leave(known, channel)
+        now = self._ring().owner(channel)
+        if now not in (None, owner):  # it has heard of this member from us, and not of its leave
+            self.resync.gone(now, channel, membership.uid, session)
 
     def _evict(self, session: int, channel: str, resumed: bool) -> None:
         """Another session has the place of this one.

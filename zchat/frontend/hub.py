@@ -85,7 +85,7 @@ class Hub:
         elif origin:
             self._hold_up(membership, origin)
         membership.owner = owner
-        membership.token = token
+        membership.token = membership.order = token
         self._subscriber.send_token(token)
 
     def joined(
@@ -154,6 +154,15 @@ class Hub:
             del self.channels[channel]
             self._count(local, self.counters)
             self._subscriber.unsubscribe(channel)
+
+    def undo(self, session: Session, channel: str, token: bytes) -> None:
+        """A join came to nothing; unless another owner has ordered one since, the session leaves.
+
+        Orders of two owners come by two links, in any order.
+        """
+        membership = (session.memberships or {}).get(channel)
+        if membership is not None and membership.order == token:
+            self.leave(session, channel)
 
     def abandon(self, owner: str) -> None:
         """That life of `owner` is over: the joins that it had not admitted died with it."""

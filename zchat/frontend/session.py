@@ -70,6 +70,7 @@ class Membership:
         "floor",
         "held",
         "held_bytes",
+        "order",
         "origin",
         "owner",
         "position",
@@ -91,6 +92,8 @@ class Membership:
         """Message id of the request that joined; 0 when no request did, or it was answered."""
         self.token = b""
         """What the owner waits for on its XPUB; empty once it admitted the member."""
+        self.order = b""
+        """The token of the last order to join: who undoes another one does not mean this."""
         self.position: StreamPosition | None = None
         """Where the member came in; None until it is admitted."""
         self.again = False
