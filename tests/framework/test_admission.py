@@ -85,6 +85,17 @@ async def test_a_frontend_that_is_not_connected(owner: Owner) -> None:
     assert owner.host.channels == {}
 
 
+async def test_a_frontend_that_cannot_be_told_of_the_join(owner: Owner) -> None:
+    owner.silent = True
+    join = owner.start("alice", ref())
+    await eventually(lambda: owner.tokens)
+    del owner.connected["c1"]
+    owner.host.on_token(owner.tokens[0])
+    with pytest.raises(Unavailable, match="c1 cannot be told"):
+        await join
+    assert await owner.host.members("room") == []
+
+
 async def test_a_frontend_that_does_not_follow_the_order() -> None:
     owner = Owner(join_timeout=10 * MS)
     owner.silent = True

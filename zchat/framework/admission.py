@@ -184,8 +184,10 @@ class Admission:
         joined = Joined(position, members, resume=shown.secret)
         order = (ref.session, channel.name, uid, self._server_id, *position, version)
         args = (*order, since, exclusive, str(shown), members)
-        self._cast(ref.frontend, ref.incarnation, "hub.joined", args)
+        told = self._cast(ref.frontend, ref.incarnation, "hub.joined", args)
         self.evict(channel, Evicted(former, resumed=True))
+        if not told:
+            raise Unavailable(f"{ref.frontend} cannot be told of the join")
         return joined
 
     def _place(self, join: Join) -> tuple[StreamPosition, int, list[str]]:
