@@ -60,8 +60,7 @@ class Bot:
             since=self._remembered(),
         )
         self._room.on_entered(self._entered)
-        self._room.on("onAdd", self._came)
-        self._room.on("onLeave", lambda body: self._people.discard(body["user"]))
+        self._room.on_presence(self._changed_people)
         self._room.on("onChat", self._heard)
 
     async def run(self) -> None:
@@ -77,11 +76,10 @@ class Bot:
     def _entered(self, answer: dict[str, Any]) -> None:
         self._people = set(answer["users"])
 
-    def _came(self, body: dict[str, Any]) -> None:
-        uid = body["user"]
-        if uid not in self._people:  # it may be told twice while we come back
-            self._people.add(uid)
+    def _changed_people(self, joined: list[str], left: list[str]) -> None:
+        for uid in set(joined) - self._people:  # some may be told twice while we come back
             self._plan(Line(f"Welcome, {uid}! Say my name, and I answer.", uid))
+        self._people = (self._people | set(joined)) - set(left)
 
     def _heard(self, body: dict[str, Any]) -> None:
         if body["from"] == self.name or self.name not in body["msg"]:

@@ -78,15 +78,32 @@ def test_failure_only_fails():
 """
 
 
-def test_suspects(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def checked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder whose tests are held to the same."""
     monkeypatch.setenv("ZCHAT_TEST_SCALE", "0.05")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
     pytester.makeini(
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
     )
-    pytester.makepyfile(test_suspects=SUSPECTS)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rE")
+    return pytester
+
+
+@pytest.mark.parametrize(("workers", "shown"), [("2", "2 workers"), ("auto", "collected 1 item")])
+def test_in_workers_and_without(checked: pytest.Pytester, workers: str, shown: str) -> None:
+    """Half a surrogate pair in a log goes to the controller like any text."""
+    checked.makepyfile(
+        test_half='import logging\n\n\ndef test_log():\n    logging.warning("half: \\ud800")\n'
+    )
+    result = checked.runpytest_subprocess("-p", "no:cacheprovider", "-n", workers, "test_half.py")
+    result.assert_outcomes(passed=1)
+    assert shown in result.stdout.str()
+
+
+def test_suspects(checked: pytest.Pytester) -> None:
+    checked.makepyfile(test_suspects=SUSPECTS)
+    result = checked.runpytest_subprocess("-p", "no:cacheprovider", "-rE")
     text = result.stdout.str()
     errors = {line.split()[1].split("::")[1] for line in text.splitlines() if "ERROR test" in line}
     assert errors == {

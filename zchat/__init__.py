@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from zchat.rooms.presence import AlreadyMember as AlreadyMember
     from zchat.rooms.presence import SessionRef as SessionRef
     from zchat.rooms.recovery import Position as Position
+    from zchat.rooms.wish import Wish as Wish
 
 _HOMES = {
     "AlreadyBound": "zchat.frontend.session",
@@ -61,6 +62,7 @@ _HOMES = {
     "StaleSession": "zchat.framework.backend_session",
     "TimedOut": "zchat.errors",
     "Unavailable": "zchat.errors",
+    "Wish": "zchat.rooms.wish",
     "by_channel": "zchat.framework.router",
     "by_session": "zchat.framework.router",
     "choose": "zchat.rendezvous",

@@ -44,6 +44,45 @@ async def test_who_comes_gets_the_list_and_the_others_are_told(cluster: Cluster)
     assert bob.pushes["onAdd"] == []  # nobody is told of themselves
 
 
+async def test_who_asks_for_differences_is_told_of_a_crowd_in_few_pushes(
+    cluster: Cluster,
+) -> None:
+    """A crowd of stock clients costs each of them a push per person, and us one per moment."""
+    alice, bob = await cluster.enter_all(["alice", "bob"], "lobby")
+    zoe = await cluster.connect("zoe", connector=1)
+    zoe.listen("onPresence")
+    answer = await zoe.request(ENTER, {"username": "zoe", "rid": "lobby", "presence": "diff"})
+    assert answer["users"] == ["alice", "bob", "zoe"]
+    crowd = [await cluster.connect(f"p{number}") for number in range(20)]
+    lists = await asyncio.gather(*(person.enter("lobby") for person in crowd))
+    names = {person.name for person in crowd}
+
+    def heard(what: str) -> list[str]:
+        return [uid for push in zoe.pushes["onPresence"] for uid in push[what]]
+
+    await eventually(lambda: len(heard("joined")) == len(names))
+    assert set(heard("joined")) == names
+    assert len(zoe.pushes["onPresence"]) < len(names) / 2
+    assert zoe.pushes["onAdd"] == []
+    await eventually(lambda: {push["user"] for push in bob.pushes["onAdd"]} >= names)
+    everybody = {"alice", "bob", "zoe", *names}
+    for person, users in zip(crowd, lists, strict=True):
+        await eventually(lambda p=person, u=users: {*u, *added(p)} == everybody)  # type: ignore[misc]
+        assert len(users) + len(added(person)) == len(everybody), "nobody twice"
+    await alice.close()
+    await eventually(lambda: heard("left") == ["alice"])
+
+
+def added(person: Person) -> list[str]:
+    return [push["user"] for push in person.pushes["onAdd"]]
+
+
+async def test_a_wish_that_nobody_knows_is_refused(cluster: Cluster) -> None:
+    person = await cluster.connect("alice", connector=0)
+    answer = await person.request(ENTER, {"username": "alice", "rid": "a", "presence": "all"})
+    assert (answer["code"], answer["path"]) == (400, "presence")
+
+
 async def test_who_goes_is_told_to_the_others(cluster: Cluster) -> None:
     alice = await cluster.enter("alice", "lobby", connector=0)
     bob = await cluster.enter("bob", "lobby", connector=1)
@@ -372,6 +411,21 @@ async def test_history_is_paged_back(cluster: Cluster) -> None:
     forward = await bob.request("chat.chatHandler.history", {"after": 4, "limit": 2})
     assert [push["msg"] for push in forward["publications"]] == ["5"]
     assert (forward["more"], forward["next"]) == (True, 6)
+
+
+async def test_numbers_may_have_any_length(cluster: Cluster) -> None:
+    alice = await cluster.enter("alice", "lobby")
+    said = await alice.say("hello")
+    for ask, found in (
+        ({"before": 10**30}, ["hello"]),
+        ({"before": -(10**30)}, []),
+        ({"after": 10**30}, []),
+        ({"after": -(10**30), "limit": 10**30}, ["hello"]),
+    ):
+        page = await alice.request("chat.chatHandler.history", ask)
+        assert [push["msg"] for push in page["publications"]] == found
+    far = await back(cluster, "bob", "lobby", {"epoch": said["epoch"], "offset": 10**30})
+    assert (far["code"], far["path"]) == (400, "since.offset")
 
 
 async def test_entering_many_rooms_at_once_is_entering_the_last(cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ from zchat.client import Backoff, Client, Disconnected, Hole, Room, State, Strea
 from zchat.client.recovery import HISTORY_LOST
 from zchat.errors import ProtocolError, RequestError, TimedOut, Unavailable
 from zchat.frontend import holes
+from zchat.rooms.wish import PRESENCE
 
 BUSY = {"code": 503, "error": "busy", "retry": True}
 TAKEN = {"code": 500, "error": True}
@@ -158,6 +159,23 @@ async def test_lost_again_while_pages_are_read(rooms: FakeRooms) -> None:
         assert await ann.say("6")
 
 
+async def test_who_comes_and_goes_is_asked_for_as_differences(rooms: FakeRooms) -> None:
+    ann = Ann(rooms)
+    told: list[tuple[list[str], list[str]]] = []
+    end = ann.room.on_presence(lambda joined, left: told.append((joined, left)))
+    async with ann.client:
+        await ann.until(PEOPLE)
+        rooms.server.push(PRESENCE, {"joined": ["bob", "cy"], "left": []})
+        await eventually(lambda: told == [(["bob", "cy"], [])])
+        await ann.room.move(MOVE, {"room": "quay"})
+        end()
+        rooms.server.push(PRESENCE, {"joined": [], "left": ["bob"]})
+        rooms.publish("1")
+        await ann.until(PEOPLE, PEOPLE, "1")
+    assert len(told) == 1
+    assert [rooms.asked_for(route)[0]["presence"] for route in (ENTER, MOVE)] == ["diff", "diff"]
+
+
 async def test_holes_are_told(rooms: FakeRooms) -> None:
     ann = Ann(rooms)
     async with ann.client:
@@ -170,7 +188,11 @@ async def test_holes_are_told(rooms: FakeRooms) -> None:
     assert holes.HISTORY_LOST == HISTORY_LOST
 
 
-@pytest.mark.parametrize("fault", [LOST, LATE, CUT, BUSY, {"code": 429}, {"code": 504}], ids=repr)
+@pytest.mark.parametrize(
+    "fault",
+    [LOST, LATE, CUT, BUSY, {"code": 429}, {"code": 504}],
+    ids=["lost", "late", "cut", "busy", "429", "504"],
+)
 async def test_sent_until_it_is_acknowledged(rooms: FakeRooms, fault: object) -> None:
     ann = Ann(rooms)
     async with ann.client:

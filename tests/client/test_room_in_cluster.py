@@ -50,6 +50,8 @@ class Talker:
         self.holes: list[Hole] = []
         self.people: set[str] = set()
         self.room.on("onChat", self.heard.append)
+        if name == NAMES[0]:  # some are told the differences
+            self.room.on_presence(self._changed)
         self.room.on("onAdd", lambda body: self.people.add(body["user"]))
         self.room.on("onLeave", lambda body: self.people.discard(body["user"]))
         self.room.on_lost(self.holes.append)
@@ -58,6 +60,9 @@ class Talker:
 
     def _entered(self, answer: dict[str, Any]) -> None:
         self.people = set(answer["users"])
+
+    def _changed(self, joined: list[str], left: list[str]) -> None:
+        self.people = (self.people | set(joined)) - set(left)
 
     async def say(self, text: str, target: str = "*") -> None:
         answer = await self.room.send(SEND, {"content": text, "target": target}, cid=text)

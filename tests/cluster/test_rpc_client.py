@@ -299,8 +299,26 @@ async def test_unanswered_requests_count_too(cluster: Cluster) -> None:
     assert len(frontend.answers) == 2
 
 
-async def test_a_peer_that_does_not_read_is_bounded(cluster: Cluster) -> None:
+async def test_the_log_says_every_ten_seconds_what_was_refused(
+    cluster: Cluster, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs("zchat.cluster", "^[21] requests refused: 0 bytes wait for other servers")
+    frontend = cluster.frontend("tcp://127.0.0.1:1", limits=Limits(queue_bytes=10))
+    lines = []
+    now = asyncio.get_running_loop().time()
+    for passed, asked in ((0.0, 0), (0.1, 2), (0.2, 1), (10.0, 0), (10.2, 0), (30.0, 0)):
+        for _ in range(asked):
+            frontend.request(bytes(1000))
+        frontend.client.tick(now + passed)
+        lines.append(len(expected_logs.records))
+    assert lines == [0, 1, 1, 1, 2, 2]
+
+
+async def test_a_peer_that_does_not_read_is_bounded(
+    cluster: Cluster, expected_logs: ExpectedLogs
+) -> None:
     """Behind a frozen link the pipe fills up, answers 503, and gets on when the link thaws."""
+    expected_logs("zchat.cluster", ". requests refused: .* bytes wait for other servers")
     worker = cluster.worker()
     wall = Wall(worker.address)
     frontend = cluster.frontend(await wall.listen(), limits=Limits(queue_bytes=4_000_000))

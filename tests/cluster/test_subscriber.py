@@ -117,6 +117,32 @@ async def test_subscriptions_made_before_any_link(cluster: Cluster) -> None:
     await eventually(lambda: hub.messages)
 
 
+async def test_tokens_of_a_turn_go_out_together_behind_its_subscriptions(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, hub = await linked(cluster)
+    frames = []
+    take = worker.publisher._take
+
+    def noted(frame: bytes) -> None:
+        frames.append(frame)
+        take(frame)
+
+    monkeypatch.setattr(worker.publisher, "_take", noted)
+    hub.subscriber.send_token(b"one")
+    hub.subscriber.subscribe("room")
+    hub.subscriber.send_token(b"two")
+    await eventually(lambda: worker.tokens[-2:] == [b"one", b"two"])
+    assert frames == [b"\x01room\0", b"\x02one\0two"]
+    hub.subscriber.send_token(b"three")
+    await eventually(lambda: worker.tokens[-1] == b"three")
+
+
+async def test_a_token_without_nul(cluster: Cluster) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        Hub(cluster).subscriber.send_token(b"one\0two")
+
+
 async def test_several_publishers(cluster: Cluster) -> None:
     one, hub = await linked(cluster, "room")
     two = Worker(cluster)

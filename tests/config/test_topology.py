@@ -33,6 +33,7 @@ def test_look_up() -> None:
     assert "gate-2" not in TOPOLOGY
     assert TOPOLOGY.of_type("chat") == (CHAT, CHAT_2)
     assert TOPOLOGY.of_type("none") == ()
+    assert TOPOLOGY.of_type("chat") is TOPOLOGY.of_type("chat")
     assert TOPOLOGY.types == ("chat", "gate")
     assert TOPOLOGY.frontends == (GATE,)
 

@@ -27,13 +27,24 @@ POMELOS = "not run: Pomelo's code, for comparison"
 BLOCKS: dict[str, list[str]] = {
     "coming-from-pomelo.md": [POMELOS, POMELO],
     "topics/application.md": [TOPICS, OUTPUT],
+    "topics/channels.md": [TOPICS] * 4,
     "topics/checking.md": [
         "not run: a running chat and 30 seconds; tests/ops/test_check.py runs the command",
         "not run: it kills servers; tests/system/test_cluster.py does",
     ],
     "topics/client.md": [TOPICS, TOPICS, "tests/examples/test_bot.py"],
     "topics/filters.md": [TOPICS, TOPICS],
-    "topics/protobuf.md": [WIRE, WIRE],
+    "topics/performance.md": [
+        "not run: takes ten minutes, or an hour",
+        "not run: what was measured",
+        "not run: what was measured",
+    ],
+    "topics/load-testing.md": [
+        "not run: a running chat; tests/ops/test_bench.py runs the command",
+        "not run: what that printed; tests/ops/load/test_report.py holds its lines",
+        "not run: what a busy generator says; tests/ops/load/test_report.py makes one",
+    ],
+    "topics/protobuf.md": [WIRE, WIRE, TOPICS],
     "topics/publishing.md": [PUBLISHING] * 3,
     "topics/rpc.md": [TOPICS] * 3,
     "topics/sessions.md": [TOPICS] * 6,

@@ -14,6 +14,7 @@ from tests.support.timing import eventually
 from zchat import Application, BackendSession, StaleSession
 from zchat.chat.app import app as chat
 from zchat.config.settings import Settings, load
+from zchat.framework.entrance import Told
 from zchat.framework.filters import filters_of
 from zchat.ops.init import SCAFFOLD
 from zchat.testing import Cluster, lines_of, quick
@@ -67,6 +68,17 @@ async def test_application(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "area-server-1 goes while the sky is blue\n" in capsys.readouterr().out
 
 
+async def test_protobuf(tmp_path: Path) -> None:
+    (code,) = python_of("protobuf")
+    app = application(tmp_path)
+    await run(code, app=app, Application=Application)
+    lines = lines_of({"gate": 1, "connector": 1})
+    async with Cluster(app, lines, tmp_path, quick(Settings())) as cluster:
+        told = {name: server.app.told for name, server in cluster.running.items()}
+        brief = Told(heartbeat=0, dictionary=False, protos=False)
+        assert told == {"gate-server-1": brief, "connector-server-1": Told()}
+
+
 async def test_filters() -> None:
     around, errors = python_of("filters")
     names = await run(around, __file__=__file__)
@@ -111,6 +123,30 @@ async def test_sessions(tmp_path: Path) -> None:
         other = await guest(cluster, "bo")
         await run(all_of_them, app=frontend, ref=other.ref)
         await eventually(lambda: frontend.sessions.here() == [])
+
+
+async def test_channels(tmp_path: Path) -> None:
+    room, pushes, presence, wish = python_of("channels")
+    app = application(tmp_path)
+    await run(presence, app=app)
+    handler = app.root / "servers" / "connector" / "handler" / "room_handler.py"
+    handler.write_text(f"from zchat import BackendSession, Handler, Wish\n\n\n{wish}")
+    lines = lines_of({"connector": 2, "chat": 2})
+    async with Cluster(app, lines, tmp_path, quick(Settings())) as cluster:
+        session = await guest(cluster, "ann")
+        names: dict[str, Any] = {"app": cluster.running["chat-server-1"].app, "session": session}
+        names = await run(room, **names)
+        assert await names["room"].count() == 0
+        bo, cy = await cluster.connect("bo"), await cluster.connect("cy")
+        route = "connector.roomHandler.enter"
+        assert (await bo.expect_response(route, {"name": "bo"}))["people"] == ["bo"]
+        different = {"name": "cy", "presence": "diff"}
+        assert (await cy.expect_response(route, different))["people"] == ["bo", "cy"]
+        assert await bo.expect_push("onJoin") == {"user": "cy"}
+        await run(pushes, **names)
+        assert (await bo.expect_push("onNews"))["text"] == "restart at noon"
+        await bo.close()
+        assert await cy.expect_push("onPresence") == {"joined": [], "left": ["bo"]}
 
 
 async def test_client(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import chain
@@ -162,11 +163,13 @@ class Newcomer:
 
 
 @pytest.fixture
-async def newcomer(tmp_path: Path) -> AsyncIterator[Newcomer]:
-    newcomer = Newcomer(tmp_path)
-    yield newcomer
-    await newcomer.stop()
-    await newcomer.gone()
+async def newcomer() -> AsyncIterator[Newcomer]:
+    # Not pytest's own folder: its path may be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="zchat docs ", dir="/tmp") as folder:
+        newcomer = Newcomer(Path(folder))
+        yield newcomer
+        await newcomer.stop()
+        await newcomer.gone()
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ class Owner:
             "cast": self.cast,
             "grace": GRACE,
             "join_timeout": 5000 * MS,
+            "moment": 0.0,
             "clock": lambda: self.now,
             "wall_clock": lambda: self.wall,
             "new_token": lambda: f"token{next(tokens)}",

@@ -11,7 +11,7 @@ import pytest
 from tests.framework.owner import Owner, publish, ref
 from zchat.framework.owned_channels import Moved
 from zchat.rooms.presence import NotMember
-from zchat.rooms.stream import Published, StreamPosition
+from zchat.rooms.stream import Published, Pushed, StreamPosition
 
 
 @pytest.fixture
@@ -83,6 +83,10 @@ async def test_what_is_not_ours_has_moved(owner: Owner) -> None:
         lambda: owner.join("alice", ref()),
         lambda: owner.host.leave("room", "alice", ref()),
         lambda: owner.host.members("room"),
+        lambda: owner.host.count("room"),
+        lambda: owner.host.sessions("room", "alice"),
+        lambda: owner.host.push("room", b"", None),
+        lambda: owner.host.destroy("room"),
         lambda: publish(owner),
         lambda: owner.host.repair("room", 0),
     ]
@@ -91,3 +95,26 @@ async def test_what_is_not_ours_has_moved(owner: Owner) -> None:
             await call()
         assert moved.value.fields == {"owner": "chat-2"}
     assert owner.host.channels == {}
+
+
+async def test_who_is_here(owner: Owner) -> None:
+    await owner.join("alice", ref(1), exclusive=False)
+    await owner.join("alice", ref(2, "c2"), exclusive=False)
+    await owner.join("alice", ref(1), exclusive=False)
+    await owner.join("bob", ref(3))
+    assert await owner.host.members("room") == ["alice", "bob"]
+    assert await owner.host.count("room") == 2, "two sessions are one member, twice is once"
+    assert await owner.host.sessions("room", "alice") == [ref(1), ref(2, "c2")]
+    assert await owner.host.sessions("room", "carol") == []
+
+
+async def test_a_push_is_handed_on_and_names_who_is_not_there(owner: Owner) -> None:
+    await owner.join("alice", ref())
+    owner.frames.clear()
+    assert await owner.host.push("room", b"ping", ["bob", "alice"]) == ["bob"]
+    assert await owner.host.push("room", b"pong", None) == []
+    assert owner.frames == [
+        ("room", Pushed(b"ping", ("bob", "alice"))),
+        ("room", Pushed(b"pong", None)),
+    ]
+    assert (await publish(owner)).offset == 1, "it has no place in the order"

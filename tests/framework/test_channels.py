@@ -18,7 +18,8 @@ from zchat.framework.owned_channels import Moved
 from zchat.protocol.schema import compile_routes, parse
 from zchat.rooms.presence import AlreadyMember, SessionRef
 from zchat.rooms.ring import Ring
-from zchat.rooms.stream import MAX_BODY_BYTES, StreamPosition
+from zchat.rooms.stream import MAX_BODY_BYTES, Draft, StreamPosition
+from zchat.rooms.wish import Wish
 
 REF = SessionRef("c1", "life", 7)
 RESULTS: dict[str, Any] = {
@@ -26,7 +27,17 @@ RESULTS: dict[str, Any] = {
     "leave": None,
     "members": ["alice", "bob"],
     "publish": StreamPosition("e", 4),
+    "count": 2,
+    "sessions": [REF],
+    "push": ["carol"],
+    "destroy": None,
 }
+
+
+def fields(draft: Draft) -> tuple[Any, ...]:
+    """As they travel to an owner elsewhere."""
+    return msgspec.structs.astuple(draft)
+
 
 Answer = Callable[[str, tuple[Any, ...]], Any]
 
@@ -45,6 +56,9 @@ class Host:
             return await result if asyncio.isfuture(result) else result
 
         return call
+
+    async def offer(self, name: str, draft: Draft, members_only: bool) -> Any:
+        return await self.publish(name, *fields(draft), members_only)
 
 
 class Remote:
@@ -75,6 +89,10 @@ class Bench:
         )
         self.room = self.channels.get("room")
 
+    @property
+    def calls(self) -> list[tuple[Any, ...]]:
+        return [*self.host.calls, *self.remote.calls]
+
     def answer(self, answer: Answer) -> None:
         self.host.answer = self.remote.answer = answer
 
@@ -96,7 +114,7 @@ async def test_the_verbs(bench: Bench) -> None:
     assert position == StreamPosition("e", 4)
     assert isinstance(position, StreamPosition)
     expected = [
-        ("join", ("room", "alice", REF, True, None, "mine", 0)),
+        ("join", ("room", "alice", REF, True, None, "mine", 0, False)),
         ("leave", ("room", "alice", REF)),
         ("members", ("room",)),
         ("publish", ("room", "onChat", b'{"a":1}', "alice", "c", ("bob",), True)),
@@ -106,6 +124,34 @@ async def test_the_verbs(bench: Bench) -> None:
     else:
         assert bench.remote.calls == [("chat-2", f"channel.{m}", args) for m, args in expected]
         assert all(0 < timeout <= 5 for timeout in bench.remote.timeouts)
+
+
+async def test_more_verbs(bench: Bench) -> None:
+    assert await bench.room.count() == 2
+    assert await bench.room.sessions("alice") == [REF]
+    assert await bench.room.push("onTyping", {"who": "bob"}, to=["bob", "bob", "carol"]) == [
+        "carol"
+    ]
+    await bench.room.push("onTyping", {})
+    await bench.channels.destroy("room")
+    calls = [(method.removeprefix("channel."), args) for *_, method, args in bench.calls]
+    (_, (_, package, _)) = calls[2]
+    assert package[4:] == b'\x06\x08onTyping{"who":"bob"}'
+    assert calls == [
+        ("count", ("room",)),
+        ("sessions", ("room", "alice")),
+        ("push", ("room", package, ["bob", "carol"])),
+        ("push", ("room", b"\x04\x00\x00\x0c\x06\x08onTyping{}", None)),
+        ("destroy", ("room",)),
+    ]
+    assert bench.channels.create("room").name == "room"
+
+
+@pytest.mark.parametrize("how", [{"wish": Wish(resume="mine", presence="diff")}, {}])
+async def test_a_wish_is_what_the_client_said(how: dict[str, Any]) -> None:
+    bench = Bench("chat-1")
+    await bench.room.add("alice", REF, **(how or {"resume": "mine", "presence": "diff"}))
+    assert bench.host.calls == [("join", ("room", "alice", REF, False, None, "mine", 0, True))]
 
 
 async def test_a_session_is_as_good_as_its_name(bench: Bench) -> None:
@@ -132,7 +178,7 @@ async def test_a_join_knows_which_answer_its_own_session_waits_for(
     bench = Bench("chat-1")
     current.set(origin)
     await bench.room.add("alice", REF)
-    assert bench.host.calls[0][1][-1] == request_id
+    assert bench.host.calls[0][1][-2] == request_id
 
 
 async def test_a_channel_that_moves_is_followed() -> None:
@@ -158,12 +204,12 @@ class Moving:
         self.aware = False
         self.channels = Channels("chat-1", self, lambda: self.ring, self.remote, 5)  # type: ignore[arg-type]
 
-    async def publish(self, name: str, route: str, body: bytes, *rest: Any) -> StreamPosition:
+    async def offer(self, name: str, draft: Draft, members_only: bool) -> StreamPosition:
         """The owner here: it learns of its loss when the journal refuses its batch."""
         await self.journal_answers.wait()
         if self.ring.generation > 1:
             raise Moved("elsewhere", owner="chat-2")
-        return self.write(body)
+        return self.write(draft.body)
 
     async def remote(self, server: str, method: str, args: Sequence[Any], left: float) -> Any:
         """The next owner: the first call makes it look at the ring."""

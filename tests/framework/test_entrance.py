@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from tests.support.logs import ExpectedLogs
-from zchat.framework.entrance import Entrance, Handshake
+from zchat.framework.entrance import Entrance, Handshake, Told
 from zchat.protocol.handshake import HandshakeError
 
 
@@ -55,3 +55,17 @@ def test_a_check_that_fails_refuses(expected_logs: ExpectedLogs) -> None:
     with pytest.raises(HandshakeError) as caught:
         entrance.allows("a", "b")
     assert caught.value.code == 500
+
+
+def test_what_clients_are_told_is_one_servers_choice() -> None:
+    entrance = Entrance()
+    here = copy.copy(entrance)
+    here.handshake(heartbeat=0, dictionary=False)
+    assert here.told == Told(heartbeat=0, dictionary=False, protos=True)
+    assert entrance.told == Told() == Told(heartbeat=None, dictionary=True, protos=True)
+
+
+@pytest.mark.parametrize("heartbeat", [-1, 2.5, True])
+def test_a_heartbeat_is_whole_seconds(heartbeat: int) -> None:
+    with pytest.raises(ValueError, match="expected whole seconds, 0 or None"):
+        Entrance().handshake(heartbeat=heartbeat)

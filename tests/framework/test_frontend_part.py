@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,15 @@ from typing import Any
 import pytest
 
 from tests.frontend.wire import HANDSHAKE, NOTIFY, Door, masked, request
+from tests.support.application import application
 from tests.support.cluster import FAST, UNLIMITED, Cluster
 from tests.support.person import Person
+from tests.support.ports import free_ports
 from tests.support.timing import MS, eventually
+from zchat import BackendSession, Handler
 from zchat.config.settings import Settings
+from zchat.errors import TimedOut
+from zchat.framework.channels import Channel
 from zchat.framework.frontend_part import FrontendPart
 from zchat.framework.logins import LOGIN
 from zchat.framework.running import Running
@@ -124,6 +130,27 @@ async def test_a_leave_by_a_former_owner_is_told_to_the_owner_of_now(cluster: Cl
     for _ in range(2):  # the second comes late
         assert worker.node.cast(CONNECTOR, "hub.leave", (session.id, "lobby", "chat-server-2"))
     await eventually(lambda: presence.uids() == ["bob"])
+
+
+async def test_a_move_that_fails_leaves_its_client_where_it_was(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been let in all the same: then it would be in two rooms, and know of one."""
+
+    async def add(channel: Channel, *args: Any, **how: Any) -> Any:
+        await real(channel, *args, **how)
+        raise TimedOut("the answer was lost")
+
+    alice = await cluster.enter("alice", "lobby", connector=0)
+    real = Channel.add
+    monkeypatch.setattr(Channel, "add", add)
+    answer = await alice.client.request("connector.entryHandler.switchRoom", {"rid": "den"})
+    assert answer["code"] == TimedOut.code
+    assert set(connector(cluster).hub.channels) == {"lobby"}
+    host = cluster.running["chat-server-1"].owner
+    assert host is not None
+    await eventually(lambda: set(host.host.channels) == {"lobby"}, 8000 * MS)
+    assert "offset" in await alice.say("still here")
 
 
 async def test_a_session_that_closes_while_it_joins_leaves_nothing(cluster: Cluster) -> None:
@@ -285,3 +312,76 @@ async def test_stopping_tells_clients_and_lets_go_of_everything(cluster: Cluster
         await stopping
     await connector(cluster).stop(5.0)
     assert len(connector(cluster).sessions) == 0
+
+
+# Frontends whose clients are told less than the cluster has
+
+
+class Desk(Handler):
+    async def come(self, msg: Any, session: BackendSession) -> dict[str, Any]:
+        await session.bind(msg["name"])
+        joined = await self.app.channels.get("lobby").add(msg["name"], session)
+        return {"members": joined.members}
+
+
+class Board(Handler):
+    async def write(self, msg: Any, session: BackendSession) -> dict[str, Any]:
+        await self.app.channels.get("lobby").publish("onNote", {"text": msg["text"]})
+        missed = await self.app.push_to(["ann", "bob"], "onNudge", {"text": msg["text"]})
+        return {"n": len(missed), "none": "of the schema"}
+
+
+@pytest.fixture
+async def two_kinds(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """A cluster with codes and schemas, and a type of frontends that keeps them to itself."""
+    files: dict[str, Any] = {
+        "dictionary": ["onNote"],
+        "serverProtos": {
+            "onNote": {"required string text": 1, "optional uInt32 offset": 2},
+            "onNudge": {"required string text": 1},
+            "area.board.write": {"optional uInt32 n": 1},
+        },
+        "clientProtos": {"area.board.write": {"required string text": 1}},
+    }
+    (tmp_path / "config").mkdir()
+    for name, value in files.items():
+        (tmp_path / "config" / f"{name}.json").write_text(json.dumps(value))
+    kinds = {
+        "connector/handler/desk": Desk,
+        "plain/handler/desk": Desk,
+        "area/handler/board": Board,
+    }
+    app = application(tmp_path, kinds)
+    app.configure(
+        lambda here: here.handshake(heartbeat=0, dictionary=False, protos=False), types="plain"
+    )
+    made = Cluster(tmp_path, {"connector": 1, "plain": 1, "area": 1}, app=app)
+    made._lines["plain"][0] |= {"frontend": True, "clientPort": free_ports(1)[0]}
+    made._write()
+    async with made as cluster:
+        yield cluster
+
+
+async def test_all_hear_the_same_whatever_their_frontend_tells_them(two_kinds: Cluster) -> None:
+    ann = Person("ann", two_kinds.url("connector"), None)
+    bob = Person("bob", two_kinds.url("plain"), None)
+    two_kinds._people += [ann, bob]
+    for person, kind in ((ann, "connector"), (bob, "plain")):
+        person.listen("onNote")
+        person.listen("onNudge")
+        await person.start()
+        await person.request(f"{kind}.desk.come", {"name": person.name})
+    for person in (ann, bob):
+        answer = await person.request("area.board.write", {"text": person.name})
+        assert answer["n"] == 0
+        assert "none" not in answer
+    for person in (ann, bob):
+        notes = [await person.expect("onNote") for _ in range(2)]
+        assert [(note["text"], note["offset"]) for note in notes] == [("ann", 1), ("bob", 2)]
+        assert [(await person.expect("onNudge"))["text"] for _ in range(2)] == ["ann", "bob"]
+    refused = await bob.request("area.board.write", {"text": 1})
+    assert "n" not in refused
+    plain = frontend(two_kinds.running["plain-server-1"])
+    assert plain.connections.silence is None
+    assert plain.hub.counters["deliveries"] == 2
+    assert two_kinds.running["connector-server-1"].wire.protos

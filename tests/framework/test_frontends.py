@@ -121,6 +121,19 @@ async def test_an_announce_without_its_token_is_not_answered(
         await owner.host.announce("c1", "life1", "chat-1", {}, True, b"chat-1/never")
 
 
+async def test_who_is_not_claimed_any_more_leaves_after_the_grace(owner: Owner) -> None:
+    """The word of its loss was lost; it came in long before these claims were made."""
+    for session, name in enumerate(("ghost", "alice", "bob"), 1):
+        await owner.join(name, ref(session))
+    await owner.join("carol", ref(1, "c2"))
+    owner.wall += 20
+    await owner.join("dan", ref(4))
+    await owner.announce({"room": [claim("alice", 2), claim("bob", 3)]})
+    owner.tick(GRACE + 0.1)
+    assert await owner.host.members("room") == ["alice", "bob", "carol", "dan"]
+    assert owner.told[-1] == ("ghost", False)
+
+
 async def test_lives_that_ended_are_not_remembered_for_ever(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +154,7 @@ async def test_a_frontend_gets_the_list_that_its_member_gets(owner: Owner) -> No
     await owner.join("alice", ref(1))
     await owner.join("bob", ref(1, "c2"))
     await owner.join("carol", ref(2))
-    lists = [args[-1] for _, args in owner.ordered("hub.joined")]
+    lists = [args[-3] for _, args in owner.ordered("hub.joined")]
     assert lists == [["alice"], ["alice", "bob"], ["alice", "bob", "carol"]]
 
 
@@ -156,6 +169,14 @@ async def test_a_roster_that_missed_changes_gets_them_as_they_were_told(owner: O
     assert (await owner.host.compare("room", version + 2, ["alice"], [])).changes == []
     doubtful = await owner.host.compare("room", version + 2, ["alice"], ["alice", "bob"])
     assert changes_of(doubtful) == [("alice", True), ("bob", False)]
+
+
+async def test_a_roster_is_seen_when_its_version_says_nothing(owner: Owner) -> None:
+    await owner.join("alice", ref(1))
+    version = owner.host.channels["room"].presence.version
+    assert (await owner.host.compare("room", version - 1, None, [])).changes
+    assert await owner.host.compare("room", 7, None, []) == Compared("e1", version, [], True)
+    assert not (await owner.host.compare("room", 7, ["alice"], [])).unknown
 
 
 async def test_a_list_is_compared_once_it_is_complete(owner: Owner) -> None:

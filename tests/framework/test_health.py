@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from zchat.config.topology import Server
-from zchat.framework.health import health
+from zchat.config.topology import Server, Topology
+from zchat.framework.health import health, needed
 
 NEEDED = {
     server_type: [
@@ -36,3 +36,12 @@ def test_a_server_that_needs_nobody_is_well() -> None:
 
 def test_others_do_not_matter_while_it_starts_or_stops() -> None:
     assert health("stopping", NEEDED, lambda _: False) == {"status": "stopping"}
+
+
+def test_a_frontend_needs_who_is_watched_and_who_owns_channels() -> None:
+    everybody = tuple(server for servers in NEEDED.values() for server in servers)
+    gate = Server("gate-1", "gate", "127.0.0.1", 1, 2)
+    topology = Topology("test", (gate, *everybody))
+    chat, area = tuple(NEEDED["chat"]), tuple(NEEDED["area"])
+    assert needed(topology, ["area", "nobody"], chat[:1]) == {"area": area, "chat": chat}
+    assert needed(topology, [], []) == {}

@@ -66,6 +66,21 @@ async def test_failing_some(joins: Joins) -> None:
     assert done.admitted.result().members == []
 
 
+async def test_failing_those_of_a_session(joins: Joins) -> None:
+    room, other = channel(), channel("other")
+    gone, done, stays, elsewhere = (
+        joins.begin(where, "alice", ref(n), True, Token("t"))
+        for where, n in ((room, 1), (room, 1), (room, 2), (other, 1))
+    )
+    done.admitted.set_result(Joined(StreamPosition("e", 0), []))
+    joins.fail_session("room", ref(1), Unavailable("gone"))
+    joins.fail_session("nowhere", ref(1), Unavailable("gone"))
+    assert isinstance(gone.admitted.exception(), Unavailable)
+    assert done.admitted.result().members == []
+    assert not stays.admitted.done()
+    assert not elsewhere.admitted.done()
+
+
 async def test_a_failure_that_nobody_heard_is_no_news_for_the_log(joins: Joins) -> None:
     """The loop complains of exceptions never retrieved, which fails this test."""
     join = joins.begin(channel(), "alice", ref(), True, Token("t"))
@@ -90,10 +105,20 @@ async def test_where_a_request_let_a_session_in_is_remembered(
         joins.came_in(join(session, 7), place, 100 + session)
     assert joins.place_before(join(1, 7)) == (places[1], 101)
     assert joins.place_before(join(1, 8)) is None
-    assert joins.place_before(join(1, 7, channel())) is None, "in a former life of the room"
+    assert joins.place_before(join(1, 7, channel("other"))) is None
     joins.came_in(join(0, 9), places[2], 102)
     joins.came_in(join(2, 0), places[3], 103)  # for no request
     assert joins.place_before(join(2, 0)) is None
-    joins.came_in(join(3, 7), places[3], 103)
-    assert joins.place_before(join(1, 7)) is None
+    assert joins.place_before(join(1, 7)) is None, "the oldest is forgotten"
     assert joins.place_before(join(0, 9)) == (places[2], 102)
+
+
+async def test_which_of_a_sessions_orders_let_it_in_last(joins: Joins) -> None:
+    room = channel()
+    first, second = (joins.begin(room, "alice", ref(), True, Token("t")) for _ in range(2))
+    assert not joins.came_in_since("room", ref(), first.token)
+    joins.came_in(second, StreamPosition("e", 0), 1)
+    assert joins.came_in_since("room", ref(), first.token)
+    assert joins.came_in_since("room", ref(), b"life0/99")
+    assert not joins.came_in_since("room", ref(), second.token)
+    assert not joins.came_in_since("room", ref(2), first.token)

@@ -357,15 +357,6 @@ async def test_calls_of_a_life_that_ended_before_they_ran_do_not_run(bench: Benc
     await asyncio.gather(call, return_exceptions=True)
 
 
-async def test_an_origin_that_cannot_be_read_is_answered(
-    bench: Bench, expected_logs: ExpectedLogs
-) -> None:
-    expected_logs("zchat.cluster", "echo from .* cannot be answered")
-    client = bench.peers["connector-1"].node.client
-    with pytest.raises(RequestError, match="internal error"):
-        await client.call("chat-1", "echo", (1,), 5.0, b"\xc1")
-
-
 async def test_closing_ends_what_is_under_way(bench: Bench) -> None:
     chat = bench.peers["chat-1"].node
     call = asyncio.ensure_future(bench.peers["connector-1"].node.call("chat-1", "hang", (), 5))

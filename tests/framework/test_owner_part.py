@@ -21,7 +21,7 @@ from zchat.framework import parts
 from zchat.framework.channel_host import ChannelHost
 from zchat.framework.frontend_part import FrontendPart
 from zchat.frontend.session import Session
-from zchat.rooms.stream import PresenceChange, decode_frame
+from zchat.rooms.stream import PresenceChange, PresenceChanges, decode_frame
 
 CHAT = "chat-server-1"
 TWO_DOORS = {"gate": 1, "connector": 2, "chat": 1}
@@ -85,7 +85,7 @@ async def test_of_two_claims_to_one_name_the_older_wins_and_the_other_is_told(
     await cluster.start(CHAT)
     await eventually(lambda: host(cluster).settled)
     await eventually(lambda: young.client.state.value != "online")
-    assert host(cluster).counts["claims_lost"] == 1
+    assert host(cluster).counts["claims_lost"] >= 1  # it may be claimed again before it is gone
     await says_until_heard(old, "mine", old)
     presence = host(cluster).channels["lobby"].presence
     await eventually(lambda: presence.uids() == ["alice"])  # bob, whom nobody claimed, is lost
@@ -97,6 +97,7 @@ async def test_who_goes_while_the_link_is_down_is_let_go_afterwards(cluster: Clu
     """The link breaks and comes back so fast that the owner never knew; it must learn of it."""
     alice = await cluster.enter("alice", "lobby", connector=0)
     bob = await cluster.enter("bob", "lobby", connector=1)
+    await alice.expect("onAdd")
     node = cluster.running["connector-server-2"].node
     node.client.disconnect(CHAT)
     await bob.close()
@@ -125,7 +126,7 @@ async def test_members_stay_while_publications_are_linked_again(cluster: Cluster
 async def test_members_are_told_what_cannot_be_fetched_any_more(tmp_path: Path) -> None:
     settings = replace(
         FAST,
-        rooms=replace(FAST.rooms, history=5),
+        rooms=replace(FAST.rooms, history=5, repeat_window=5),
         journal=replace(FAST.journal, path=""),
     )
     async with Cluster(tmp_path, TWO_DOORS, settings=settings) as cluster:
@@ -195,15 +196,15 @@ async def test_stopping_twice_is_stopping_once(cluster: Cluster) -> None:
 
 
 class LossyPublisher(Publisher):
-    """Loses every third change of a member list."""
+    """Loses every second frame of changes of a member list."""
 
     changes = 0
     lost = 0
 
     def publish(self, topic: str, payload: bytes) -> None:
-        if isinstance(decode_frame(payload), PresenceChange):
+        if isinstance(decode_frame(payload), PresenceChange | PresenceChanges):
             LossyPublisher.changes += 1
-            if LossyPublisher.changes % 3 == 0:
+            if LossyPublisher.changes % 2 == 0:
                 LossyPublisher.lost += 1
                 return
         super().publish(topic, payload)
@@ -250,7 +251,7 @@ async def test_lists_are_right_in_the_end_although_changes_are_lost(tmp_path: Pa
             await watcher.person.close()
         expected = {watcher.person.name for watcher in staying}
         await eventually(lambda: all(w.people == expected for w in staying), 8000 * MS)
-        assert LossyPublisher.lost >= 4
+        assert LossyPublisher.lost >= 2
         assert [watcher.surprises for watcher in staying] == [[]] * len(staying)
         compared = [frontend(cluster, n).resync.counters["compared"] for n in (0, 1)]
         assert min(compared) > 0
@@ -261,7 +262,7 @@ async def test_who_dies_with_connector_and_worker_leaves_after_the_grace(cluster
     alice = await watch(cluster, "alice", 0)
     bob = await watch(cluster, "bob", 1)
     carol = await watch(cluster, "carol", 0)
-    assert alice.people == {"alice", "bob", "carol"}
+    await eventually(lambda: alice.people == {"alice", "bob", "carol"})
     await cluster.kill("connector-server-2")
     await cluster.kill(CHAT)
     await bob.person.close()
@@ -282,6 +283,7 @@ async def test_who_comes_back_within_the_grace_makes_no_noise(tmp_path: Path) ->
     async with Cluster(tmp_path, TWO_DOORS, settings=settings) as cluster:
         alice = await watch(cluster, "alice", 0)
         bob = await watch(cluster, "bob", 1)
+        await eventually(lambda: "bob" in alice.people)
         await cluster.kill("connector-server-2")
         await cluster.kill(CHAT)
         await bob.person.close()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from tests.support.cluster import Cluster
 from zchat.chat.app import app as chat
@@ -13,8 +16,10 @@ from zchat.cluster.context import Context
 from zchat.cluster.publisher import Publisher
 from zchat.config.settings import Settings
 from zchat.framework.parts import open_store
+from zchat.rooms.stores.base import Append
 from zchat.rooms.stores.memory import MemoryStore
 from zchat.rooms.stores.sqlite import SqliteStore
+from zchat.rooms.stream import Draft
 
 
 class Counting(Publisher):
@@ -42,6 +47,23 @@ async def test_the_journal_is_a_file_that_the_settings_name(tmp_path: Path) -> N
 def test_without_a_path_it_is_in_memory(tmp_path: Path) -> None:
     settings = replace(Settings(), journal=replace(Settings().journal, path=""))
     assert isinstance(open_store(settings, tmp_path), MemoryStore)
+
+
+@pytest.mark.parametrize("path", ["", "journal.sqlite"])
+async def test_as_much_is_kept_as_repeats_are_recognized_in(tmp_path: Path, path: str) -> None:
+    """A worker that starts again knows them from the journal alone."""
+    rooms = replace(Settings().rooms, history=1, history_age=0.0, repeat_window=3)
+    journal = replace(Settings().journal, path=path)
+    store = open_store(replace(Settings(), rooms=rooms, journal=journal), tmp_path)
+    try:
+        epoch, _ = await store.open("room")
+        now = time.time_ns() // 1_000_000
+        run = [Draft("onChat", b"{}", "alice", f"c{n}").at(n, now - 1000) for n in range(1, 6)]
+        await store.append(0, [Append("room", epoch, run)])
+        back = await store.read_back("room", 6, 9)
+        assert [p.cid for p in back.publications] == ["c3", "c4", "c5"]
+    finally:
+        await store.close()
 
 
 async def test_an_application_may_wrap_its_parts(tmp_path: Path) -> None:

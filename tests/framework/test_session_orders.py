@@ -94,3 +94,22 @@ async def test_a_kick_is_logged_with_its_reason(
 async def test_leaving_a_channel_without_its_owner_is_no_error(cluster: Cluster) -> None:
     _, session = await somebody(cluster)
     await order(cluster, "drop", session.ref, "lobby")
+
+
+async def test_a_broadcast_is_for_sessions_with_these_settings(cluster: Cluster) -> None:
+    person, session = await somebody(cluster)
+    push = cluster.running["area-server-1"].wire.push("onNews", {})
+    session.push({"level": 3, "guild": None})
+    for where, bound, reached in [
+        ({}, False, 1),
+        ({"level": 3}, False, 1),
+        ({"level": 4}, False, 0),
+        ({"guild": None}, False, 0),
+        ({}, True, 0),
+    ]:
+        assert await order(cluster, "broadcast", push, where, bound) == reached
+    await order(cluster, "bind", session.ref, "alice")
+    heard: list[Any] = []
+    person.client.on("onNews", heard.append)
+    assert await order(cluster, "broadcast", push, {"level": 3}, True) == 1
+    await eventually(lambda: len(heard) >= 1)

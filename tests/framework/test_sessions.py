@@ -160,3 +160,22 @@ async def test_two_that_set_the_same_do_not_overwrite_each_other(cluster: Cluste
     assert sorted(answer["count"] for answer in answers) == list(range(1, 9))
     assert sum(answer["refused"] for answer in answers) > 0
     assert sessions_of(cluster)[0].settings == {"count": 8}
+
+
+async def test_a_broadcast_reaches_the_clients_of_a_type(cluster: Cluster) -> None:
+    people = [*await twice(cluster), await cluster.connect("nobody yet", 0)]
+    heard: list[list[Any]] = [[] for _ in people]
+    for person, pushes in zip(people, heard, strict=True):
+        person.client.on("onNews", pushes.append)
+    await eventually(lambda: len(sessions_of(cluster)) == 2)
+    app = cluster.running["area-server-1"].app
+    assert await app.broadcast("connector", "onNews", {"n": 1}) == 3
+    assert await app.broadcast("connector", "onNews", {"n": 2}, bound=True) == 2
+    sessions_of(cluster)[0].push({"level": 3})
+    assert await app.broadcast("connector", "onNews", {"n": 3}, where={"level": 3}) == 1
+    assert await app.broadcast("gate", "onNews", {"n": 4}) == 0
+    assert await app.broadcast("area", "onNews", {"n": 5}) == 0
+    await eventually(lambda: sum(len(pushes) for pushes in heard) == 6)
+    assert sorted(len(pushes) for pushes in heard) in ([1, 2, 3], [2, 2, 2])
+    with pytest.raises(TypeError):
+        await app.broadcast("connector", "onNews", object())

@@ -83,6 +83,7 @@ def test_pushes_are_written_by_code_and_schema(tmp_path: Path) -> None:
         ),
         ("clientProtos", '{"r": {}, "r": {}}', "clientProtos.json:1: r: given twice"),
         ("serverProtos", {"onHistoryLost": {}}, "onHistoryLost: this push is zchat's own"),
+        ("serverProtos", {"onPresence": {}}, "onPresence: this push is zchat's own"),
     ],
 )
 def test_what_is_wrong_names_file_and_line(

@@ -17,7 +17,15 @@ from zchat.frontend.holes import HISTORY_LOST
 from zchat.frontend.hub import Hub
 from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Membership, Session, SessionTable
-from zchat.rooms.stream import Item, PresenceChange, Published, StreamPosition, encode_frame
+from zchat.rooms.stream import (
+    Item,
+    PresenceChange,
+    PresenceChanges,
+    Published,
+    StreamPosition,
+    encode_frame,
+)
+from zchat.rooms.wish import PRESENCE
 
 OWNER = "chat-server-1"
 EPOCH = "e1"
@@ -34,10 +42,15 @@ class FakeConnection:
         self.writes: list[bytes] = []
         self.disconnect: Disconnect | None = None
         self.closes = 0
+        self.at_once = 0
 
     def enqueue(self, data: bytes) -> None:
         if self.disconnect is None:
             self.writes.append(data)
+
+    def deliver(self, data: bytes) -> None:
+        self.at_once += 1
+        self.enqueue(data)
 
     def send(self, packages: bytes) -> None:
         self.enqueue(frame(packages))
@@ -60,7 +73,11 @@ def texts(data: bytes) -> list[str]:
         if length == 126:
             length, start = int.from_bytes(data[2:4], "big"), 4
         text = data[start : start + length].decode()
-        if HISTORY_LOST in text:
+        if PRESENCE in text:
+            body = json.loads(text[text.index("{") :])
+            came, went = (f"+{uid}" for uid in body["joined"]), (f"-{uid}" for uid in body["left"])
+            text = " ".join(["diff", *came, *went])
+        elif HISTORY_LOST in text:
             lost = json.loads(text[text.index("{") :])
             text = f"lost {lost['epoch']} {lost['after']}-{lost['before']}"
         found.append(text)
@@ -95,6 +112,7 @@ class Stage:
         self.fetched: list[LocalChannel] = []
         self.compared: list[LocalChannel] = []
         self.lost: list[tuple[str, str, str]] = []
+        self.now = 100.0
         self.sessions = SessionTable("connector-server-1", "0123456789abcdef")
         self.hub = Hub(
             cast(Subscriber, self.subscriber),
@@ -102,6 +120,7 @@ class Stage:
             self.compared.append,
             self._lost,
             hold_limit=hold_limit,
+            clock=lambda: self.now,
         )
 
     def _lost(self, membership: Membership, owner: str) -> None:
@@ -115,13 +134,20 @@ class Stage:
         self.hub.closed(session)
 
     def join(
-        self, uid: str, channel: str = LOBBY, *, session: Session | None = None, origin: int = 0
+        self,
+        uid: str,
+        channel: str = LOBBY,
+        *,
+        session: Session | None = None,
+        origin: int = 0,
+        differences: bool = False,
     ) -> Session:
         """The owner's order; `origin` is under way from then on."""
         session = session or self.open()
         if origin:
             session.in_flight = (session.in_flight or set()) | {origin}
-        self.hub.join(session, channel, uid, OWNER, f"token {session.id}".encode(), origin)
+        token = f"token {session.id}".encode()
+        self.hub.join(session, channel, uid, OWNER, token, origin, differences)
         return session
 
     def joined(
@@ -134,15 +160,21 @@ class Stage:
         channel: str = LOBBY,
         owner: str = OWNER,
         uids: Sequence[str] | None = None,
+        token: bytes | None = None,
+        gone: Sequence[str] | None = None,
     ) -> bool:
-        """The owner's word; its list is the roster, and who comes in, unless it is given."""
+        """The owner's word; its list is the roster, and who comes in, unless it is given.
+
+        With `gone`, `uids` are those who came since the session was ordered in.
+        """
         position, resume = StreamPosition(epoch, offset), f"resume {session.id}"
         if uids is None:
             membership = (session.memberships or {}).get(channel)
             known = self.hub.channels[channel].roster.uids if membership else ()
             uids = [*known, membership.uid if membership else "somebody"]
-        args = (position, version, 1.5, True, resume, uids)
-        return self.hub.joined(session, channel, owner, *args)
+        order = f"token {session.id}".encode() if token is None else token
+        args = (position, version, order, 1.5, True, resume, uids)
+        return self.hub.joined(session, channel, owner, *args, gone is not None, gone or ())
 
     def enter(
         self,
@@ -153,9 +185,10 @@ class Stage:
         *,
         epoch: str = EPOCH,
         uids: Sequence[str] | None = None,
+        differences: bool = False,
     ) -> Session:
         """A member that is live at once."""
-        session = self.join(uid, channel)
+        session = self.join(uid, channel, differences=differences)
         assert self.joined(session, offset, version, channel=channel, epoch=epoch, uids=uids)
         return session
 
@@ -179,6 +212,10 @@ class Stage:
 
     def presence(self, version: int, uid: str, joined: bool = True, **how: str) -> None:
         self.hub.on_frame(LOBBY, encode_frame(change(version, uid, joined, **how)))
+
+    def crowd(self, *changes: PresenceChange) -> None:
+        """Several changes in one frame."""
+        self.hub.on_frame(LOBBY, encode_frame(PresenceChanges(changes)))
 
     @property
     def lobby(self) -> LocalChannel:

@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 
 import pytest
+from tornado.iostream import IOStream
 
 from tests.frontend.wire import ACK, HANDSHAKE, NOTIFY, Door, door, masked, request, until
 from zchat.config.settings import Client
 from zchat.errors import ConfigError
 from zchat.frontend.addresses import Addresses
 from zchat.protocol import package
+
+
+def odd(data: bytes) -> bytes:
+    """The same request, which Tornado has to read: a header comes twice."""
+    return data.replace(b"\r\n\r\n", b"\r\nX-Odd: 1\r\nX-Odd: 2\r\n\r\n", 1)
+
+
+def same(data: bytes) -> bytes:
+    return data
+
+
+BOTH_WAYS = pytest.mark.parametrize("said", [same, odd])
 
 
 async def ask(opened: Door, data: bytes) -> tuple[int, str, bytes]:
@@ -24,20 +38,24 @@ async def ask(opened: Door, data: bytes) -> tuple[int, str, bytes]:
     return answer
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("path", ["/", "/any/path?even=this"])
-async def test_any_path_upgrades(path: str) -> None:
+async def test_any_path_upgrades(path: str, said: Callable[[bytes], bytes]) -> None:
     async with door() as opened:
         peer = await opened.connect()
-        await peer.send(request(path))
+        await peer.send(said(request(path)))
         status, headers, _ = await peer.response()
         assert status == 101
         assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in headers
 
 
-async def test_frames_right_behind_the_request_are_not_lost() -> None:
+@BOTH_WAYS
+async def test_frames_right_behind_the_request_are_not_lost(
+    said: Callable[[bytes], bytes],
+) -> None:
     async with door() as opened:
         peer = await opened.connect()
-        await peer.send(request() + masked(HANDSHAKE))
+        await peer.send(said(request() + masked(HANDSHAKE)))
         assert (await peer.response())[0] == 101
         assert (await peer.package()).type is package.HANDSHAKE
         await peer.send(masked(ACK) + masked(NOTIFY))
@@ -109,6 +127,23 @@ async def test_health_without_its_body() -> None:
         rest = await peer.rest()
         assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
         assert rest.endswith(b"\r\n\r\n")
+
+
+async def test_only_odd_requests_are_tornados(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with door() as opened:
+        taken = []
+        handle = opened.acceptor._http.handle_stream
+
+        def noted(stream: IOStream, address: tuple[str, int]) -> None:
+            taken.append(address)
+            handle(stream, address)
+
+        monkeypatch.setattr(opened.acceptor._http, "handle_stream", noted)
+        for said in (same, odd):
+            peer = await opened.connect()
+            await peer.send(said(request()))
+            assert (await peer.response())[0] == 101
+        assert len(taken) == 1
 
 
 async def test_pages_of_other_origins_are_refused_and_counted() -> None:

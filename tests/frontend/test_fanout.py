@@ -8,6 +8,7 @@ import pytest
 
 from tests.frontend.audience import LOBBY, OWNER, Stage, connection_of, heard
 from zchat.frontend.disconnect import SLOW_READER
+from zchat.frontend.session import Session
 
 
 @pytest.fixture
@@ -69,3 +70,102 @@ async def test_channels_of_a_turn_do_not_mix(stage: Stage) -> None:
     stage.publish(2, "two")
     await turn()
     assert (heard(alice), heard(bob)) == (["one", "two"], ["uno"])
+
+
+async def test_a_frame_for_one_member_stands_behind_what_is_queued(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.enter("bob")
+    stage.publish(1, "one")
+    membership = stage.lobby.live[alice.id]
+    deliveries = stage.hub.counters["deliveries"]
+    stage.hub._fanout.send(stage.lobby, membership, b"\x82\x05alone")
+    stage.publish(2, "two")
+    await turn()
+    assert heard(alice) == ["one", "alone", "two"]
+    assert heard(bob) == ["one", "two"]
+    assert stage.hub.counters["deliveries"] == deliveries + 5
+
+
+NAMES = [f"{offset:02}" for offset in range(1, 11)]
+BURST = [name * 30_000 for name in NAMES]  # more than two portions
+
+
+def sizes(session: Session) -> list[int]:
+    """Of what was written to a session, in KiB."""
+    return [len(data) // 1024 for data in connection_of(session).writes]
+
+
+async def test_a_burst_goes_out_in_portions_a_turn_each(stage: Stage) -> None:
+    """In one piece it would be more than a connection may have waiting."""
+    alice = stage.enter("alice")
+    for offset in range(1, 21):
+        stage.publish(offset, f"{offset:02}" * 32_000)
+    await turn()
+    assert sizes(alice) == [250]
+    stage.publish(21, "last")
+    for _ in range(5):
+        await turn()
+    assert sizes(alice) == [250, 250, 250, 250, 250]
+    assert [text[:2] for text in heard(alice)] == [*(f"{n:02}" for n in range(1, 21)), "la"]
+    assert (stage.lobby.out, stage.lobby.waiting) == ([], 0)
+
+
+async def test_a_frame_larger_than_a_portion_goes_alone(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    stage.publish(1, "x" * 300_000, "y")
+    for _ in range(2):
+        await turn()
+    assert sizes(alice) == [292, 0]
+
+
+async def test_who_comes_in_during_a_burst_is_live_after_it(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
+    stage.joined(bob, 2)
+    stage.publish(1, *BURST)
+    stage.answer(bob, 1)
+    assert bob.id in stage.lobby.joining
+    for _ in range(4):
+        await turn()
+    assert bob.id in stage.lobby.live
+    stage.publish(11, "last")
+    await turn()
+    assert [text[:2] for text in heard(alice)] == [*NAMES, "la"]
+    assert [text[:2] for text in heard(bob)] == ["an", *NAMES[2:], "la"]
+    assert len(connection_of(alice).writes) == 4, "bob's coming in did not hurry the burst"
+
+
+async def test_who_leaves_during_a_burst_gets_the_rest_of_it(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.enter("bob")
+    stage.publish(1, *BURST)
+    stage.hub.leave(bob, LOBBY)
+    assert [text[:2] for text in heard(bob)] == NAMES
+    assert heard(alice) == []
+    for _ in range(4):
+        await turn()
+    assert len(connection_of(alice).writes) == 3
+    assert len(heard(alice)) == len(heard(bob)) == 10
+
+
+async def test_of_a_large_room_some_are_sent_to_at_once(stage: Stage) -> None:
+    """The others wait in their connections, whose flusher leaves room for everybody else."""
+    people = [stage.enter(f"person{number}") for number in range(600)]
+    stage.publish(1, "one")
+    await turn()
+    assert sum(connection_of(person).at_once for person in people) == 512
+    assert {tuple(heard(person)) for person in people} == {("one",)}
+
+
+async def test_a_flush_before_the_end_of_the_turn_is_the_only_one(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    stage.publish(1, "one")
+    stage.hub.flush()
+    assert heard(alice) == ["one"]
+    await turn()
+    assert heard(alice) == ["one"]
+
+
+async def test_what_is_for_some_costs_the_others_nothing(stage: Stage) -> None:
+    people = [stage.enter(f"person{number}") for number in range(100)]
+    stage.publish(1, "psst", to=["person7", "nobody"])
+    await turn()
+    assert [person for person in people if heard(person)] == [people[7]]
+    assert stage.hub.counters["deliveries"] == 1

@@ -13,6 +13,7 @@ from tests.support.logs import ExpectedLogs
 from zchat.cluster.envelope import IDEMPOTENT, NOTIFY, OnAnswer, Reply, failure
 from zchat.cluster.rpc_client import RpcClient
 from zchat.errors import RequestError, Unavailable
+from zchat.frontend.dialect import Dialect
 from zchat.frontend.disconnect import SERVER_STOPPING
 from zchat.frontend.forwarder import Finish, Forwarder
 from zchat.frontend.session import Session, decode_snapshot
@@ -20,7 +21,7 @@ from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import REQUEST, RESPONSE, Message, decode
 from zchat.protocol.package import MAX_BODY
 from zchat.protocol.package import decode as packages
-from zchat.protocol.protos import NO_PROTOS, ProtoCodec, Protos
+from zchat.protocol.protos import Protos
 from zchat.protocol.schema import parse
 
 NO_ROUTES = RouteDictionary((), ())
@@ -72,7 +73,7 @@ class FakeClient:
 class Desk:
     """A forwarder, and all who may answer."""
 
-    def __init__(self, *, limit: int = 64, bodies: ProtoCodec = NO_PROTOS.at_server) -> None:
+    def __init__(self, *, limit: int = 64, dialect: Dialect | None = None) -> None:
         self.stage = Stage()
         self.client = FakeClient()
         self.local: list[tuple[Session, Message, Finish]] = []
@@ -87,7 +88,7 @@ class Desk:
             limit=limit,
             now=100.0,
             retried=frozenset({SEND}),
-            bodies=bodies,
+            dialect=dialect,
         )
         self.pick: Callable[[], str | Exception] = lambda: self.picked
         self.session = self.stage.open()
@@ -564,7 +565,7 @@ def test_failures_are_written_by_the_schema_of_the_route(expected_logs: Expected
     expected_logs("zchat.session", "request 3 of session 1: a package body holds at most")
     answers = {SEND: {"optional uInt32 code": 1, "optional string error": 2}, ENTER: {}}
     protos = Protos(parse(answers).messages)
-    desk = Desk(limit=1, bodies=protos.at_server)
+    desk = Desk(limit=1, dialect=Dialect(protos=protos))
     desk.take(1)
     desk.take(2)
     desk.client.sent[0].fail(503, "away")
@@ -580,3 +581,18 @@ def test_failures_are_written_by_the_schema_of_the_route(expected_logs: Expected
         (4, {"code": 500, "error": "internal error"}),
     ]
     assert (3, b"") in desk.raw_answers
+
+
+def test_requests_and_answers_are_rewritten_where_clients_have_no_schemas() -> None:
+    asked, answered = {SEND: {"required string text": 1}}, {SEND: {"optional uInt32 code": 1}}
+    protos = Protos(parse(answered).messages, parse(asked).messages)
+    desk = Desk(dialect=Dialect(protos=protos, schemas=False))
+    desk.take(1, body=b'{"text":"hi"}')
+    desk.take(2, body=b'{"text":1}')
+    (sent,) = desk.client.sent
+    assert protos.at_server.decode(SEND, sent.body) == {"text": "hi"}
+    sent.reply(protos.at_server.encode(SEND, {"code": 200}))
+    refused, fine = desk.raw_answers
+    assert refused == (2, b'{"code":400}')  # all that this route's answers can carry
+    assert fine == (1, b'{"code":200}')
+    assert desk.session.requests == 0

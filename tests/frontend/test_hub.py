@@ -18,8 +18,9 @@ from tests.frontend.audience import (
 )
 from tests.support.logs import ExpectedLogs
 from zchat.frontend.disconnect import OUTRUN
+from zchat.frontend.session import Session
 from zchat.rooms.follower import Run
-from zchat.rooms.stream import Published, StreamPosition, encode_frame
+from zchat.rooms.stream import Published, Pushed, StreamPosition, encode_frame
 
 
 @pytest.fixture
@@ -132,6 +133,62 @@ async def test_being_admitted_twice_counts_once(stage: Stage) -> None:
     await turn()
     assert heard(alice) == ["answer 1", "answer 2", "one"]
     assert len(stage.lobby.live) == 1
+
+
+async def test_an_owners_word_ends_the_waiting_for_its_own_token_only(stage: Stage) -> None:
+    alice = stage.join("alice", origin=1)
+    stage.hub.join(alice, LOBBY, "alice", OWNER, b"second", 2)
+    stage.joined(alice)
+    stage.subscriber.asked.clear()
+    stage.hub.repeat_tokens(OWNER)
+    assert stage.subscriber.asked == [("token", b"second")]
+    stage.joined(alice, token=b"second")
+    stage.hub.repeat_tokens(OWNER)
+    assert len(stage.subscriber.asked) == 1
+
+
+async def test_whose_owners_word_was_lost_is_told_to_come_back(stage: Stage) -> None:
+    """Its request was answered by a later link: it would never hear anything."""
+    alice, bob = stage.join("alice", origin=1), stage.join("bob", origin=1)
+    carol, dan = stage.join("carol"), stage.join("dan")
+    stage.answer(alice, 1)
+    stage.joined(carol)
+    stage.hub.leave(dan, LOBBY)
+    stage.now += 5.9
+    stage.hub.tick()
+    assert connection_of(alice).closes == 0
+    stage.now += 0.2
+    for _ in range(2):
+        stage.hub.tick()
+    assert connection_of(alice).disconnect == OUTRUN
+    assert stage.hub.counters["joins_unheard"] == 1
+    assert [connection_of(who).closes for who in (alice, bob, carol, dan)] == [1, 0, 0, 0]
+
+
+async def test_who_was_let_in_by_a_request_that_fails_is_put_out(stage: Stage) -> None:
+    alice = stage.enter("alice", channel="den")
+    stage.join("alice", session=alice, origin=7)
+    stage.joined(alice)
+    stage.publish(1, "one")
+    stage.hub.refused(alice, 6)
+    assert stage.lost == []
+    stage.hub.refused(alice, 7)
+    stage.answer(alice, 7)
+    stage.hub.refused(stage.open(), 7)
+    await turn()
+    assert heard(alice) == ["answer 7"]
+    assert stage.lost == [(LOBBY, "alice", OWNER)]
+    assert set(alice.memberships or ()) == {"den"}
+    assert not stage.joined(alice), "its owner's word comes late"
+
+
+async def test_who_is_ordered_in_for_a_request_that_has_failed_stays_out(stage: Stage) -> None:
+    alice = stage.open()
+    stage.hub.refused(alice, 7)
+    assert not stage.hub.join(alice, LOBBY, "alice", OWNER, b"token", 7)
+    assert not alice.memberships
+    alice.in_flight = {7}
+    assert stage.hub.join(alice, LOBBY, "alice", OWNER, b"token", 7)
 
 
 async def test_a_list_that_comes_after_the_answer_is_nobodys(stage: Stage) -> None:
@@ -567,7 +624,7 @@ async def test_who_came_in_with_a_later_list_is_told_what_is_missing_in_it(stage
     stage.hub.compared(stage.lobby, 4, missed, 1, 4)
     stage.answer(late, 1)
     await turn()
-    assert heard(alice) == ["-carol", "+carol", "+eve"]
+    assert heard(alice) == ["+eve"], "carol is where she was"
     assert heard(bob) == ["+carol", "+eve"]
     assert heard(late) == ["answer 1", "+carol", "+eve"]
     assert heard(eve) == []
@@ -748,7 +805,10 @@ async def test_who_comes_back_in_the_same_turn_is_new(stage: Stage) -> None:
 async def test_joins_that_died_with_their_owner_are_undone(stage: Stage) -> None:
     alice, bob, carol = stage.enter("alice"), stage.join("bob"), stage.join("carol")
     stage.hub.join(carol, LOBBY, "carol", "chat-server-2", b"of another owner", 0)
+    dan = stage.join("dan", origin=7)
     stage.hub.abandon(OWNER)
+    closed = [connection_of(who).disconnect for who in (alice, bob, carol, dan)]
+    assert closed == [None, OUTRUN, None, None]
     assert {m.uid for m in stage.lobby.memberships} == {"alice", "carol"}
     assert not stage.joined(bob, 0)
     assert stage.lost == []
@@ -782,16 +842,72 @@ async def test_closing_without_a_channel_is_nothing(stage: Stage) -> None:
 
 async def test_tokens_are_repeated_to_their_owner_while_they_are_waited_for(stage: Stage) -> None:
     alice, bob, carol = stage.enter("alice"), stage.join("bob"), stage.join("carol")
+    assert stage.subscriber.asked[-1] == ("token", b"token 3 1"), "with the list that is known"
     stage.hub.join(carol, LOBBY, "carol", "chat-server-2", b"of another owner", 0)
     stage.join("alice", session=alice)  # live, and ordered in again
     stage.subscriber.asked.clear()
     stage.hub.repeat_tokens(OWNER)
     assert {token for _, token in stage.subscriber.asked} == {
         f"token {alice.id}".encode(),
-        f"token {bob.id}".encode(),
+        f"token {bob.id} 1".encode(),
     }
     for session in (alice, bob):
         stage.joined(session)
     stage.subscriber.asked.clear()
     stage.hub.repeat_tokens(OWNER)
     assert stage.subscriber.asked == []
+
+
+# Lists in parts
+
+
+async def test_a_newcomers_list_goes_on_from_the_roster_that_there_was(stage: Stage) -> None:
+    alice = stage.enter("alice", version=4, uids=["alice", "eve"])
+    bob = stage.join("bob")
+    assert stage.subscriber.asked[-1] == ("token", b"token 2 4")
+    stage.presence(5, "carol")
+    stage.presence(6, "eve", False)
+    stage.joined(bob, version=6, uids=["carol", "bob"], gone=["eve"])
+    stage.presence(7, "bob")
+    stage.presence(8, "eve")
+    await turn()
+    assert heard(alice) == ["+carol", "-eve", "+bob", "+eve"]
+    assert heard(bob) == ["+eve"]
+    assert stage.lobby.apart == {}
+    (membership,) = (bob.memberships or {}).values()
+    assert membership.base is None
+
+
+async def test_a_part_of_a_list_is_for_the_order_that_asked_for_it(stage: Stage) -> None:
+    """bob left while his order was under way, and was ordered in again."""
+    stage.enter("alice")
+    bob = stage.join("bob")
+    stage.hub.leave(bob, LOBBY)
+    stage.hub.join(bob, LOBBY, "bob", OWNER, b"second", 0)
+    assert stage.joined(bob, uids=["bob"], gone=[]), "an answer to come says more"
+    (membership,) = (bob.memberships or {}).values()
+    assert position_of(bob) is None
+    stage.joined(bob, uids=["bob"], gone=[], token=b"second")
+    assert position_of(bob) == StreamPosition(EPOCH, 0)
+    assert membership.differs == set()
+
+
+def position_of(session: Session) -> StreamPosition | None:
+    (membership,) = (session.memberships or {}).values()
+    return membership.position
+
+
+# Pushes that are no publications
+
+
+async def test_a_push_is_for_live_members_and_has_no_place(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.enter("bob", uids=["alice", "bob"])
+    carol = stage.join("carol", origin=7)
+    for audience in (None, ("bob", "carol")):
+        stage.hub.on_frame(LOBBY, encode_frame(Pushed(b"ping", audience)))
+    stage.joined(carol, uids=["alice", "bob", "carol"])
+    stage.answer(carol, 7)
+    await turn()
+    assert heard(alice) == ["ping"]
+    assert heard(bob) == ["ping", "ping"]
+    assert heard(carol) == ["answer 7"]

@@ -23,7 +23,14 @@ from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Session
 from zchat.rooms.changes import Change, Changes
 from zchat.rooms.follower import Run
-from zchat.rooms.stream import Item, PresenceChange, Published, StreamPosition, encode_frame
+from zchat.rooms.stream import (
+    Item,
+    PresenceChange,
+    PresenceChanges,
+    Published,
+    StreamPosition,
+    encode_frame,
+)
 
 OTHER = "chat-server-2"
 UIDS = ("alice", "bob", "carol", "dave")
@@ -68,6 +75,8 @@ class Guest:
 
     session: Session
     uid: str
+    known: tuple[int, int] | None = None
+    """The owner's life, and the version of its list, that the frontend had when it was ordered."""
     admitted: tuple[int, int] | None = None
     """Index of the epoch, and offset, that it came in with."""
     people: set[str] = field(default_factory=set)
@@ -85,8 +94,9 @@ class Guest:
     def list(self) -> set[str]:
         """Whom its client shows: the list, and what it was told since."""
         people = set(self.people)
-        for text in heard(self.session)[self.heard :]:
-            sign, uid = text[0], text[1:]
+        texts = heard(self.session)[self.heard :]
+        for word in " ".join(texts).split():
+            sign, uid = word[0], word[1:]
             if sign == "+":
                 assert uid not in people, f"{uid} comes in twice"
                 people.add(uid)
@@ -111,8 +121,9 @@ class HubMachine(RuleBasedStateMachine):
         self.link: list[bytes] = []
         self.lives = 1
         self.people = People(self.lives, set())
+        self.untold: list[Change] = []
         for asked in (False, True):
-            self.order("alice", asked)
+            self.order("alice", asked, asked)
             self.admit_now(self.guests[-1])
 
     def run(self, function: Callable[[], None]) -> None:
@@ -134,35 +145,54 @@ class HubMachine(RuleBasedStateMachine):
     # What the owner does
 
     @precondition(lambda self: len(self.guests) < 8)
-    @rule(uid=st.sampled_from(UIDS), asked=st.booleans())
-    def order(self, uid: str, asked: bool) -> None:
+    @rule(uid=st.sampled_from(UIDS), asked=st.booleans(), differences=st.booleans())
+    def order(self, uid: str, asked: bool, differences: bool) -> None:
         guest = Guest(self.stage.open(), uid)
         self.guests.append(guest)
-        origin = 7 if asked else 0
-        self.run(lambda: void(self.stage.join(uid, session=guest.session, origin=origin)))
+        how: dict[str, Any] = {"origin": 7 if asked else 0, "differences": differences}
+        self.run(lambda: void(self.stage.join(uid, session=guest.session, **how)))
+        _, token = self.stage.subscriber.asked[-1]
+        assert isinstance(token, bytes)
+        *_, version = token.split()
+        if len(token.split()) == 3:
+            assert self.stage.lobby.owner == OWNER, "who orders them all"
+            guest.known = self.lives, int(version)
 
     @precondition(lambda self: any(guest.admitted is None for guest in self.guests))
-    @rule(data=st.data())
-    def admit(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), wait=st.booleans())
+    def admit(self, data: st.DataObject, wait: bool) -> None:
         guest = data.draw(st.sampled_from([g for g in self.guests if g.admitted is None]))
-        self.admit_now(guest)
+        self.admit_now(guest, wait)
 
-    def admit_now(self, guest: Guest) -> None:
+    def admit_now(self, guest: Guest, wait: bool = False) -> None:
         if guest.uid not in self.people.uids:
-            self.change(guest.uid)
+            self.change(guest.uid, wait)
         epoch, offset, version = len(self.epochs) - 1, len(self.epoch.items), self.people.version
         guest.admitted = (epoch, offset)
         guest.people = set(self.people.uids)
-        self.say_joined(guest, offset, version, list(guest.people))
+        gone = None
+        uids = list(guest.people)
+        if guest.known and guest.known[0] == self.lives and self.owner == OWNER:
+            news = self.people.changes.since(guest.known[1], self.people.uids)
+            assert news is not None, "an owner remembers what happened in its life"
+            uids, gone = news
+        self.say_joined(guest, offset, version, uids, gone)
         if guest.session.in_flight:
             self.pipe.append(lambda: self.stage.answer(guest.session, 7))
 
-    def say_joined(self, guest: Guest, offset: int, version: int, uids: list[str]) -> None:
+    def say_joined(
+        self,
+        guest: Guest,
+        offset: int,
+        version: int,
+        uids: list[str],
+        gone: list[str] | None = None,
+    ) -> None:
         name, owner = self.epoch.name, self.owner
 
         def joined() -> None:
             if guest in self.guests and guest.session.memberships:
-                how: dict[str, Any] = {"epoch": name, "owner": owner, "uids": uids}
+                how: dict[str, Any] = {"epoch": name, "owner": owner, "uids": uids, "gone": gone}
                 if not self.stage.joined(guest.session, offset, version, **how):
                     # Let in by a former owner where the frontend cannot begin any more.
                     assert owner != self.owner
@@ -203,6 +233,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(audience=st.none() | st.sets(st.sampled_from(UIDS)), count=st.integers(1, 3))
     def publish(self, audience: set[str] | None, count: int) -> None:
+        self.tell()
         epoch = self.epoch
         first = len(epoch.items) + 1
         to = None if audience is None else tuple(sorted(audience))
@@ -210,10 +241,17 @@ class HubMachine(RuleBasedStateMachine):
             epoch.items.append(Item(f"m{epoch.name}:{offset}".encode(), to))
         self.say(encode_frame(Published(epoch.name, first, tuple(epoch.items[first - 1 :]))))
 
-    @rule(uid=st.sampled_from(UIDS))
-    def change(self, uid: str) -> None:
-        change = self.people.change(uid)
-        self.say(encode_frame(self.framed(change)))
+    @rule(uid=st.sampled_from(UIDS), wait=st.booleans())
+    def change(self, uid: str, wait: bool = False) -> None:
+        """It is told at once, with all that waits, or waits for others."""
+        self.untold.append(self.people.change(uid))
+        if not wait:
+            self.tell()
+
+    def tell(self) -> None:
+        found, self.untold = tuple(self.framed(change) for change in self.untold), []
+        if found:
+            self.say(encode_frame(PresenceChanges(found) if len(found) > 1 else found[0]))
 
     def framed(self, change: Change) -> PresenceChange:
         text = f"{'+' if change.joined else '-'}{change.uid}"
@@ -258,6 +296,7 @@ class HubMachine(RuleBasedStateMachine):
         if new_epoch:
             self.epochs.append(Epoch(f"e{len(self.epochs)}"))
         self.lives += 1
+        self.untold.clear()
         self.people = People(self.lives, claimed)
         for local in self.stage.hub.channels.values():
             self.run(partial(self.stage.hub.unsettle, local))
@@ -286,6 +325,7 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule()
     def answer_announce(self) -> None:
+        self.tell()
         position, version, owner = self.epoch.position, self.people.version, self.owner
 
         def place() -> None:
@@ -320,6 +360,7 @@ class HubMachine(RuleBasedStateMachine):
     @rule()
     def answer_compare(self) -> None:
         """What brings a roster that is behind to the list of now."""
+        self.tell()
         people = self.people
         for local in self.stage.hub.channels.values():
             roster, position = local.roster, local.follower.position

@@ -102,6 +102,58 @@ async def test_everything_of_a_turn_goes_out_in_one_send(pair: Pair) -> None:
     assert await pair.read(6) == b"abbccc"
 
 
+async def test_a_delivery_is_sent_at_once_if_nothing_is_before_it(
+    pair: Pair, flusher: Flusher
+) -> None:
+    pair.outbox.deliver(b"push")
+    assert pair.ours.sent == [b"push"]
+    assert len(flusher) == 0
+    pair.outbox.enqueue(b"answer,")
+    pair.outbox.deliver(b"push")
+    assert pair.ours.sent == [b"push"]
+    await asyncio.sleep(0)
+    assert pair.ours.sent == [b"push", b"answer,push"]
+
+
+async def test_a_delivery_waits_behind_what_a_blocked_socket_has(pair: Pair) -> None:
+    expected = pair.block() + b"first" + b"." * 9000
+    pair.outbox.deliver(b"first")
+    pair.outbox.deliver(b"." * 9000)
+    assert await pair.read(len(expected)) == expected
+
+
+async def test_a_delivery_may_block_the_socket(pair: Pair, flusher: Flusher) -> None:
+    pair.outbox.deliver(b"x" * 50_000)
+    assert (flusher.blocked, pair.outbox.waiting > 0) == (1, True)
+    assert await pair.read(50_000) == b"x" * 50_000
+
+
+async def test_deliveries_to_who_has_gone_are_dropped(pair: Pair) -> None:
+    pair.theirs.close()
+    pair.outbox.deliver(b"x")
+    assert pair.outbox.told == ["broken: BrokenPipeError"]
+    pair.outbox.deliver(b"x")
+    assert pair.outbox.told == ["broken: BrokenPipeError"]
+
+
+async def test_who_has_the_same_for_many_is_asked_before_connections_are_flushed() -> None:
+    pairs: list[Pair] = []
+
+    def deliver() -> None:
+        for pair in pairs:
+            pair.outbox.deliver(b"push")
+
+    flusher = Flusher(asyncio.get_running_loop(), LIMIT, deliver)
+    pairs += [Pair(flusher), Pair(flusher)]
+    try:
+        pairs[0].outbox.enqueue(b"answer,")
+        await asyncio.sleep(0)
+        assert [pair.ours.sent for pair in pairs] == [[b"answer,push"], [b"push"]]
+    finally:
+        for pair in pairs:
+            pair.close()
+
+
 async def test_the_next_turn_is_flushed_again(pair: Pair, flusher: Flusher) -> None:
     pair.outbox.enqueue(b"a")
     await asyncio.sleep(0)

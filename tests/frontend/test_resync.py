@@ -268,17 +268,30 @@ async def test_a_roster_that_is_behind_is_compared(world: World) -> None:
     alice = world.stage.enter("alice", uids=["alice"])
     world.stage.presence(3, "carol")
     asked = await world.compared()
-    assert (asked.server, asked.args) == (OWNER, (LOBBY, 1, ["alice"], []))
+    assert (asked.server, asked.args) == (OWNER, (LOBBY, 1, None, []))
     world.stage.presence(4, "dave")  # asked already
     given(asked, 3, change(2, "bob"), change(3, "carol"))
     asked = await world.compared()
     assert asked.args[1] == 3
-    assert sorted(asked.args[2]) == ["alice", "bob", "carol"]
     given(asked, 4, change(4, "dave"))
     await eventually(lambda: heard(alice) == ["+bob", "+carol", "+dave"])
     await eventually(lambda: not world.stage.lobby.comparing)
     assert (world.compares, world.resync.counters["compared"]) == ([], 2)
     assert world.resync.counters["changes_compared"] == 3
+
+
+async def test_an_owner_that_cannot_tell_by_the_version_is_shown_the_roster(world: World) -> None:
+    alice = world.stage.enter("alice", uids=["alice", "bob"])
+    world.stage.presence(3000, "carol")
+    asked = await world.compared()
+    assert asked.args[1:3] == (1, None)
+    asked.give(EPOCH, 3000, [], True)
+    asked = await world.compared()
+    assert (asked.args[1], sorted(asked.args[2])) == (1, ["alice", "bob"])
+    given(asked, 3000, change(3000, "bob", False), change(3000, "carol"))
+    await eventually(lambda: heard(alice) == ["-bob", "+carol"])
+    await eventually(lambda: not world.stage.lobby.comparing)
+    assert world.compares == []
 
 
 async def test_a_comparison_is_repeated_until_it_is_answered(world: World) -> None:
@@ -398,8 +411,11 @@ async def test_without_an_owner_there_is_nobody_to_tell(world: World) -> None:
 # Losses
 
 
-def lost(owner: str, channel: str, uid: str, session: int) -> tuple[str, str, Any]:
-    return owner, "channel.lost", (channel, uid, (*ME, session))
+def lost(
+    owner: str, channel: str, uid: str, session: int, *, closed: bool = True
+) -> tuple[str, str, Any]:
+    order = None if closed else f"token {session}".encode()
+    return owner, "channel.lost", (channel, uid, (*ME, session), order)
 
 
 async def test_a_loss_is_told(world: World) -> None:
@@ -435,8 +451,8 @@ async def test_a_loss_while_the_link_is_down_is_told_after_the_next_announce(wor
 
 async def test_a_loss_is_told_again_when_its_link_may_have_lost_it(world: World) -> None:
     alice, bob = world.stage.enter("alice"), world.stage.enter("bob")
-    for session in (alice, bob):
-        world.stage.hub.closed(session)
+    world.stage.close(alice)
+    world.stage.hub.closed(bob)
     world.stage.join("bob", session=bob)  # the same connection comes back
     world.casts.clear()
     for _ in range(2):
@@ -462,7 +478,10 @@ async def test_who_goes_while_being_claimed_is_taken_back(world: World) -> None:
     await eventually(
         lambda: (
             world.casts
-            == [lost(OWNER, LOBBY, "alice", alice.id), lost(OWNER, LOBBY, "bob", bob.id)]
+            == [
+                lost(OWNER, LOBBY, "alice", alice.id),
+                lost(OWNER, LOBBY, "bob", bob.id, closed=False),
+            ]
         )
     )
     assert carol.memberships

@@ -72,3 +72,17 @@ def test_in_doubt_it_keeps_whom_it_told_of() -> None:
     doubtful.doubt()
     assert (doubtful.uids, doubtful.version, doubtful.heard) == ({"alice"}, 0, 0)
     assert doubtful.behind
+
+
+def test_a_copy_is_shared_until_somebody_comes_or_goes() -> None:
+    known = roster(4, "alice")
+    copy = known.copy()
+    assert copy == {"alice"}
+    assert known.copy() is copy
+    assert not known.apply(change(5, "alice"))
+    assert known.copy() is copy
+    assert known.apply(change(6, "bob"))
+    assert copy == {"alice"}
+    assert known.copy() == {"alice", "bob"}
+    known.begin(["carol"], 9)
+    assert known.copy() == {"carol"}

@@ -12,6 +12,7 @@ from zchat.errors import BadRequest, RequestError
 from zchat.frontend.connection import Connection
 from zchat.frontend.session import (
     AlreadyBound,
+    Base,
     Held,
     Membership,
     Session,
@@ -304,3 +305,13 @@ def test_checking_a_uid_binds_nothing(
     session.bind("alice")
     with pytest.raises(error):
         session.check_uid(uid)
+
+
+def test_the_token_is_shown_with_the_list_that_its_order_found(session: Session) -> None:
+    member = Membership(session, "lobby", "alice", "owner", 0)
+    member.token = b"first"
+    assert member.shown == b"first"
+    member.base = Base(b"first", 7, frozenset({"bob"}))
+    assert member.shown == b"first 7"
+    member.token = b"second"
+    assert member.shown == b"second"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from zchat.frontend.session_settings import SessionSettings
 
 
@@ -40,3 +43,17 @@ def test_what_is_forgotten_makes_old_copies_stale_never_new_ones() -> None:
     assert settings.is_stale([("key 2", 1)])
     assert settings.is_stale([("unheard of", 2)])
     assert not settings.is_stale([("unheard of", 3), ("kept", 1)])
+
+
+VALUES = st.dictionaries(st.sampled_from("abc"), st.sampled_from([1, 2, None]))
+
+
+@given(st.lists(VALUES, max_size=8))
+def test_staleness_is_that_of_each_key(merges: list[dict[str, int | None]]) -> None:
+    settings, changed = SessionSettings(), dict.fromkeys("abc", 0)
+    for version, values in enumerate(merges, start=1):
+        settings.merge(values, version)
+        changed |= dict.fromkeys(values, version)
+        for key, at in changed.items():
+            assert not settings.is_stale([(key, at)])
+            assert not at or settings.is_stale([(key, at - 1)])

@@ -75,9 +75,10 @@ async def test_what_many_get_is_bare_here() -> None:
         await tcp.shake()
         websocket = await opened.working()
         large = package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 70_000)
-        run = frame(PUSH) + frame(PUSH * 20) + frame(large)
         for connection in opened.opened:
-            connection.enqueue(run)
+            connection.deliver(frame(PUSH))
+            connection.enqueue(frame(PUSH * 20))
+            connection.deliver(frame(large))
             connection.send(PUSH)
         expected = PUSH + PUSH * 20 + large + PUSH
         assert await tcp.read(len(expected)) == expected

@@ -89,6 +89,35 @@ def test_server_from_handshake_to_messages() -> None:
     assert connection.data_to_send() == b""
 
 
+def test_one_message_alone_is_read_without_events() -> None:
+    connection = server()
+    notify = package.encode(DATA, message.encode_notify(ROUTE, b"{}", DICTIONARY))
+    assert connection.message(request(7)) == Message(7, REQUEST, ROUTE, b"{}")
+    assert connection.message(notify) == Message(0, NOTIFY, ROUTE, b"{}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        BEAT,
+        request(7) + request(8),
+        request(7)[:-1],
+        request(0),
+        request(7, body=b"x" * 1000),
+        package.encode(DATA),
+        package.encode(DATA, b"\x00\x80"),
+        package.encode(DATA, message.encode_push(ROUTE, b"{}", DICTIONARY)),
+        package.encode(DATA, message.encode_response(7, b"{}")),
+    ],
+)
+def test_anything_else_is_left_to_the_reading_of_packages(data: bytes) -> None:
+    connection = server()
+    assert connection.message(data) is None
+    assert standing(connection) == (WORKING, True)
+    assert ServerConnection(CONFIG).message(request(7)) is None
+
+
 def test_several_packages_in_one_message() -> None:
     connection = ServerConnection(CONFIG)
     events = connection.receive(SHAKE + ACK + BEAT + request(1) + BEAT + request(2))

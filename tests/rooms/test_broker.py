@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from tests.support.logs import ExpectedLogs
 from tests.support.timing import eventually
 from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.protocol.body import dumps
+from zchat.protocol.dictionary import RouteDictionary
 from zchat.rooms.broker import Broker, Stream
+from zchat.rooms.channel import Framer, PresencePushes
 from zchat.rooms.stores.base import Append, History, Outcome, Refused, RingRow
 from zchat.rooms.stores.memory import MemoryStore
-from zchat.rooms.stream import Draft, Publication, StreamPosition
+from zchat.rooms.stream import MAX_BODY_BYTES, Draft, Publication, StreamPosition
 
 FAILS, FAILS_AFTER, REFUSES = "fails", "fails after it wrote", "refuses"
 
@@ -561,6 +564,102 @@ async def test_closing_waits_for_what_is_under_way(bench: Bench) -> None:
     await bench.broker.close()
     assert future.done()
     await bench.broker.close()
+
+
+async def test_batches_are_bounded_in_bytes(bench: Bench) -> None:
+    """One that is larger goes alone."""
+    bench = Bench(batch_bytes=3000)
+    stream = await bench.stream()
+    bodies = [10, 1000, 1000, 5000, 10, 10]
+    drafts = [Draft("onChat", b'{"a":"%s"}' % (b"x" * size)) for size in bodies]
+    futures = [bench.broker.offer(stream, draft) for draft in drafts]
+    assert await outcomes(futures) == [1, 2, 3, 4, 5, 6]
+    sizes = [[len(p.body) - 8 for p in batch.publications] for [batch] in bench.store.batches]
+    assert sizes == [[10, 1000], [1000], [5000], [10, 10]]
+
+
+@pytest.mark.parametrize("text", ["x", "\N{GRINNING FACE}", "\x01"])
+async def test_a_batch_is_a_frame_that_every_connection_has_room_for(text: str) -> None:
+    """Whatever it is made of, the frame is no larger than a batch may be."""
+    bench = Bench()
+    stream = await bench.stream()
+    framer = Framer(PresencePushes(), RouteDictionary([]))
+    drafts = [
+        Draft("r" * 255, dumps({"a": text * 100}), text * 9, f"{text * 50}{n}", (text * 30,))
+        for n in range(500)
+    ]
+    futures = [bench.broker.offer(stream, draft) for draft in drafts]
+    await asyncio.gather(*futures)
+    assert len(bench.store.batches) > 1
+    for [batch] in bench.store.batches:
+        assert len(framer.published(batch.epoch, batch.publications)) <= MAX_BODY_BYTES
+
+
+async def test_what_waits_is_bounded_in_bytes() -> None:
+    bench = Bench(queue_bytes=3000)
+    stream = await bench.stream()
+    large = Draft("onChat", b'{"a":"%s"}' % (b"x" * 800))
+    futures = [bench.broker.offer(stream, large) for _ in range(2)]
+    with pytest.raises(Unavailable, match="too many messages wait in room"):
+        bench.broker.offer(stream, large)
+    assert bench.broker.refused == 1
+    assert await outcomes(futures) == [1, 2]
+    assert stream.waiting_bytes == 0
+    assert await outcomes([bench.broker.offer(stream, large)]) == [3]
+
+
+@pytest.mark.parametrize("fault", [REFUSES, FAILS, FAILS_AFTER])
+async def test_the_bytes_that_wait_are_counted_through_faults(
+    bench: Bench, expected_logs: ExpectedLogs, fault: str
+) -> None:
+    expected_logs("zchat.cluster", "refused" if fault == REFUSES else "append of 1 batches failed")
+    stream = await bench.stream()
+    bench.store.plan = [fault]
+    await outcomes([bench.broker.offer(stream, named(f"c{n}")) for n in range(3)])
+    await bench.broker.close()
+    assert (stream.waiting_bytes, len(stream.waiting), stream.pending) == (0, 0, {})
+
+
+@pytest.mark.parametrize("where", ["clock", "outcomes"])
+async def test_a_fault_of_our_own_leaves_no_room_stuck(
+    bench: Bench, expected_logs: ExpectedLogs, where: str
+) -> None:
+    """Nobody waits for ever, and the room goes on with what the journal says."""
+    expected_logs("zchat.cluster", "a round of 2 channels failed")
+    stream, other = await bench.stream(), await bench.stream("other")
+    faulty = True
+
+    def clock() -> int:
+        if faulty and where == "clock":
+            raise ZeroDivisionError
+        return 1234
+
+    async def append(generation: int, appends: Sequence[Append]) -> Sequence[Outcome]:
+        outcomes = await Store.append(bench.store, generation, appends)
+        return outcomes[:1] if faulty and where == "outcomes" else outcomes
+
+    bench.store.append = append  # type: ignore[method-assign]
+    bench.broker._clock = clock
+    first = [bench.offer(stream, 0), bench.offer(other, 0)]
+    written = where == "outcomes"
+    assert await outcomes(first) == ([1, TimedOut] if written else [Unavailable] * 2)
+    faulty = False
+    again = [bench.offer(stream, 1), bench.offer(other, 1)]
+    assert await outcomes(again) == ([2, 2] if written else [1, 1])
+    assert [stream.busy, other.busy] == [False, False]
+
+
+async def test_who_gives_up_takes_nothing_from_those_who_repeat(bench: Bench) -> None:
+    """What has a cid is written all the same: its sender may ask again where it is."""
+    stream = await bench.stream()
+    first, again = (bench.broker.offer(stream, named("c1")) for _ in range(2))
+    first.cancel()
+    assert await outcomes([again]) == [1]
+    bench.broker.offer(stream, named("c2")).cancel()
+    await bench.broker.close()
+    assert await journalled(bench) == ["c1", "c2"]
+    assert await outcomes([bench.broker.offer(stream, named("c2"))]) == [2]
+    assert bench.broker.repeated == 2
 
 
 FAULTS = st.lists(st.sampled_from(["", FAILS, FAILS_AFTER, REFUSES]), max_size=6)

@@ -36,6 +36,14 @@ def test_what_came_after_a_version(log: Changes) -> None:
     assert log.after(0) == [joins(101, "bob"), leaves(102, "bob"), joins(103, "carol")]
 
 
+def test_who_came_and_who_went_since_a_version(log: Changes) -> None:
+    log.add(leaves(104, "alice"))
+    assert log.since(100, ["carol"]) == (["carol"], ["bob", "alice"])
+    assert log.since(103, ["carol"]) == ([], ["alice"])
+    assert log.since(104, ["carol"]) == ([], [])
+    assert (log.since(99, ["carol"]), log.since(105, ["carol"])) == (None, None)
+
+
 @pytest.mark.parametrize("version", [100, 101, 103])
 def test_a_roster_of_this_list_gets_what_it_missed(log: Changes, version: int) -> None:
     assert log.bring(version, ["whoever"], LIST) == log.after(version)

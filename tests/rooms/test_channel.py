@@ -25,6 +25,7 @@ from zchat.rooms.stream import (
     StreamPosition,
     decode_frame,
 )
+from zchat.rooms.ticket import Ticket
 
 NO_CODES = RouteDictionary((), ())
 REF = SessionRef("connector-1", "life", 1)
@@ -52,10 +53,10 @@ def test_a_member_keeps_it_lost_ones_too(channel: Channel) -> None:
 
 
 async def test_a_draft_keeps_it(channel: Channel) -> None:
-    ticket = (Draft("r", b"{}"), asyncio.get_running_loop().create_future())
-    channel.stream.waiting.append(ticket)
+    ticket = Ticket(Draft("r", b"{}"), asyncio.get_running_loop().create_future())
+    channel.stream.put(ticket)
     states = [channel.idle]
-    append = channel.stream.take(1, 0)
+    append = channel.stream.take(1, 1000, 0)
     states.append(channel.idle)
     assert append is not None
     channel.stream.stored(append)
@@ -102,7 +103,7 @@ def test_who_only_some_know_of_is_not_waited_for() -> None:
 
 def told(pushes: PresencePushes, change: Change) -> tuple[PresenceChange, Any]:
     """The frame and what its package says."""
-    frame = decode_frame(Framer(pushes, NO_CODES).presence("e", change))
+    frame = decode_frame(Framer(pushes, NO_CODES).presence("e", [change]))
     assert isinstance(frame, PresenceChange)
     if not frame.package:
         return frame, None

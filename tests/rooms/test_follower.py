@@ -139,9 +139,12 @@ def test_an_older_answer_does_not_hide_what_a_newer_one_told(follower: Follower)
     assert follower.missing
 
 
+@pytest.mark.parametrize("limits", [(2, 1 << 20), (100, 6)], ids=["items", "bytes"])
 @pytest.mark.parametrize("placed", [True, False])
-def test_when_full_frames_are_dropped_and_fetched_later(placed: bool) -> None:
-    follower = Follower(limit=2)
+def test_when_full_frames_are_dropped_and_fetched_later(
+    placed: bool, limits: tuple[int, int]
+) -> None:
+    follower = Follower(*limits)
     if placed:
         follower.place(at(5))
     assert follower.receive("e", run("e", 10, 3)) == []

@@ -121,6 +121,18 @@ def test_a_frontends_death_loses_its_sessions_and_no_others(presence: Presence) 
     assert presence.sessions("bob") == {ref(2, "alive")}
 
 
+def test_who_a_frontend_does_not_name_is_lost(presence: Presence) -> None:
+    for number, name in enumerate(("alice", "bob", "carol"), 1):
+        presence.join(name, ref(number), since=number)
+    presence.join("dan", ref(1, "life2"), since=1)
+    presence.lose_unclaimed("life1", {2}, before=3, now=0)
+    presence.lose_unclaimed("life3", {}, before=3, now=0)
+    assert list(presence.expire(GRACE)) == [Change("alice", False, 5)]
+    assert presence.uids() == ["bob", "carol", "dan"]
+    presence.lose_unclaimed("life1", {2, 3}, before=9, now=0)
+    assert not presence.losing
+
+
 def test_claims_are_quiet_and_raise_the_version(presence: Presence) -> None:
     assert presence.claim("alice", ref(1), since=3, exclusive=True) == NOBODY
     assert presence.version == 1
@@ -435,3 +447,15 @@ class PresenceMachine(RuleBasedStateMachine):
 
 TestPresence = PresenceMachine.TestCase
 TestPresence.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+
+
+def test_a_member_is_taken_out_with_all_of_its_sessions(presence: Presence) -> None:
+    presence.join("alice", SessionRef("c1", "life", 1), since=1.0)
+    presence.join("alice", SessionRef("c2", "other", 2), since=1.0)
+    presence.lose("alice", SessionRef("c1", "life", 1), 0.0)
+    change = presence.remove("alice")
+    assert change is not None
+    assert (change.uid, change.joined, presence.uids()) == ("alice", False, [])
+    assert not presence.losing
+    presence.lose_incarnation("other", 0.0)
+    assert presence.remove("alice") is None

@@ -21,8 +21,10 @@ from zchat.rooms.stream import (
     Draft,
     Item,
     PresenceChange,
+    PresenceChanges,
     Publication,
     Published,
+    Pushed,
     StreamFrame,
     check_body,
     check_name,
@@ -53,6 +55,11 @@ def publication(offset: int = 7, body: bytes = b'{"msg":"hi"}', cid: str = "") -
     [
         Published("e1", 5, (Item(b"\x04abc", None), Item(b"", ("alice", "bob")), Item(b"", ()))),
         PresenceChange("e1", 3, "漢字", True, b""),
+        PresenceChanges(
+            (PresenceChange("e", 3, "a", True, b"p"), PresenceChange("e", 4, "a", False, b""))
+        ),
+        Pushed(b"p", None),
+        Pushed(b"p", ("a", "b")),
     ],
 )
 def test_frames_come_back_as_they_were(frame: StreamFrame) -> None:
@@ -70,7 +77,7 @@ def test_anything_else_is_a_cluster_error(data: bytes) -> None:
         frame = decode_frame(data)
     except ClusterError:
         return
-    assert isinstance(frame, Published | PresenceChange)
+    assert isinstance(frame, Published | PresenceChange | PresenceChanges | Pushed)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x90", b"\x91\x01", b"\x96\x03\xa1e\x01\xa1u\xc2\xc4\x00"])

@@ -73,12 +73,11 @@ def live_too_early() -> None:
 def early_ack() -> None:
     """What is sent is acknowledged before it is in the journal."""
 
-    def take(stream: Stream, limit: int, ts: int) -> Append | None:
-        append = real(stream, limit, ts)
+    def take(stream: Stream, limit: int, size: int, ts: int) -> Append | None:
+        append = real(stream, limit, size, ts)
         if append is not None:
-            for publication, (_, future) in zip(append.publications, stream.under_way, strict=True):
-                if not future.done():
-                    future.set_result(StreamPosition(append.epoch, publication.offset))
+            for publication, ticket in zip(append.publications, stream.under_way, strict=True):
+                ticket.settle(StreamPosition(append.epoch, publication.offset))
         return append
 
     real = Stream.take
@@ -111,6 +110,16 @@ def repeats_of_this_life() -> None:
     _replace("zchat.rooms.repeats.Repeats.add", add)
 
 
+def deaf_members() -> None:
+    """Whose owner's word was lost waits for it for ever."""
+    _replace("zchat.frontend.hub.Hub.tick", lambda hub: None)
+
+
+def refused_members() -> None:
+    """Who is let in by a request that fails stays in."""
+    _replace("zchat.frontend.hub.Hub.refused", lambda hub, session, request: None)
+
+
 RULES: dict[str, Callable[[], None]] = {
     rule.__name__.replace("_", "-"): rule
     for rule in (
@@ -123,5 +132,7 @@ RULES: dict[str, Callable[[], None]] = {
         immortal_members,
         forgetful_client,
         repeats_of_this_life,
+        deaf_members,
+        refused_members,
     )
 }

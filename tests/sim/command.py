@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.sim import broken, cluster
+from tests.sim import broken, careless, cluster
 from tests.sim.story import Run, Story
 
 EVENTS = 2000
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     cluster.install()
     if options.broken:
         broken.RULES[options.broken]()
+    if options.careless:
+        careless.install()
     sys.unraisablehook = _ignore
     gc.disable()
     gc.freeze()
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         total["runs"] += 1
         if not run.ok:
             failed.append(seed)
-            print(report(run, options.timeline))
+            print(report(run, options.timeline, options.careless))
             if len(failed) >= options.failures:
                 break
         elif options.timeline:
@@ -68,19 +70,21 @@ def make(seed: int, events: int = EVENTS, weather: Sequence[str] = ()) -> Run:
     return run
 
 
-def again(run: Run) -> str:
+def again(run: Run, careless: bool = False) -> str:
     """The command that makes this run once more."""
     weather = " ".join(f"{name}={number:g}" for name, number in run.fixed.items())
     command = f"PYTHONHASHSEED=0 python -m tests.sim {run.seed} --events {run.events} --timeline"
+    if careless:
+        command += " --careless"
     return f"{command} --weather {weather}" if weather else command
 
 
-def report(run: Run, whole: bool) -> str:
+def report(run: Run, whole: bool, careless: bool = False) -> str:
     """What is wrong with a run, and how to see it again."""
     lines = [f"seed {run.seed} fails:"]
     lines += [f"  {complaint}" for complaint in dict.fromkeys(run.complaints)]
     lines += [f"  {problem}" for problem in run.verdict.problems]
-    lines.append(f"  again: {again(run)}")
+    lines.append(f"  again: {again(run, careless)}")
     if whole:
         lines.append(run.timeline.text())
     return "\n".join(lines)
@@ -102,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, default=EVENTS, help="until the storm ends")
     parser.add_argument("--failures", type=int, default=3, help="after how many to give up")
     parser.add_argument("--broken", choices=broken.RULES, help="break a rule of zchat first")
+    parser.add_argument("--careless", action="store_true", help="a slow chat that repeats no call")
     parser.add_argument("--weather", nargs="*", default=(), help="ring=0.1 disk=0 ...")
     parser.add_argument("--known", nargs="*", default=KNOWN, help="complaints that are no news")
     parser.add_argument("--timeline", action="store_true", help="print what happened")

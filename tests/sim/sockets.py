@@ -58,7 +58,12 @@ class SimConnection:
     def send(self, data: bytes) -> None:
         self.enqueue(frame(data))
 
+    def deliver(self, data: bytes) -> None:
+        """As `enqueue`: whoever calls it, a turn has ended."""
+        self.enqueue(data)
+
     def _flush(self) -> None:
+        self._shared.on_flush()
         if self._out:
             data, self._out = b"".join(self._out), []
             self._link.to_client(self._client.receive, self._link, data)
@@ -117,12 +122,14 @@ class SimConnections:
         on_message: Callable[[SimConnection, Message], None],
         on_close: Callable[[SimConnection, Disconnect], None],
         on_handshake: object,
+        on_flush: Callable[[], None],
     ) -> None:
         self.process: Process | None = current_process()
         self.capacity = capacity
         self.on_open = on_open
         self.on_message = on_message
         self.on_close = on_close
+        self.on_flush = on_flush
         self.sockets: dict[SimConnection, None] = {}
         self.counters: Counter[str] = Counter()
 

@@ -88,6 +88,26 @@ BROKEN = {
 """Rule that is broken -> what is found, and in which weather."""
 
 
+ROUGH = ["--careless", "--weather", "cut=0.15", "drop=0.05"]
+"""An application that is slow and repeats nothing, and links that break all the time."""
+
+
+def test_an_application_that_repeats_no_call_loses_nothing() -> None:
+    run = simulate("1", "--count", str(SEEDS // 5), "--failures", "3", *ROUGH)
+    assert run.returncode == 0, run.stdout[-20_000:] + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "finding"),
+    [
+        ("deaf-members", "acknowledged but not received"),
+        ("refused-members", "who is there"),
+    ],
+)
+def test_a_rule_that_only_such_an_application_needs_is_found(rule: str, finding: str) -> None:
+    assert _found(finding, ["--broken", rule, *ROUGH])
+
+
 @pytest.mark.parametrize("rule", BROKEN)
 def test_a_broken_rule_is_found(rule: str) -> None:
     finding, weather = BROKEN[rule]

@@ -180,7 +180,7 @@ class BareConnector:
     def enter(self, uid: str, room: str, number: int = 1) -> int:
         """Call the chat's remote that makes a member; returns the call's id."""
         ref = (self.name, self.incarnation, number)
-        return self.ask("remote.chat.chatRemote.add", uid, ref, room, None, "")
+        return self.ask("remote.chat.chatRemote.add", uid, ref, room, {})
 
     async def join(self, uid: str, room: str, number: int = 1) -> list[Any]:
         """All of a join; returns the arguments of `hub.joined`."""

@@ -27,7 +27,6 @@ from tests.support.replay import (
     Conversation,
     Override,
     Value,
-    handshake,
     push,
     response,
     told,
@@ -44,16 +43,14 @@ BEATING = replace(FAST, client=replace(FAST.client, heartbeat=3))
 HASTY = replace(BEATING, cluster=replace(FAST.cluster, request_deadline=300 * MS))
 """A handler that never answers is given up sooner than in the recording."""
 
-LATER = {
-    "handshake: server without any option": "handshake options per server type: the toolkit",
-    "route code to a server without dictionary": "handshake options per server type: the toolkit",
-}
-"""Conversations that cannot be held yet, by how their names begin, and what they wait for."""
-
 SILENT = "heartbeat: a client that never sends one"
 """Held in a test of its own, in which time is not waited for."""
 
 LATE = "responses of every kind (backend"
+UNCODED = "route code to a server without dictionary"
+PLAIN = ("sessions: singleSession", "handshake: server without any option", UNCODED)
+"""Held with a frontend that tells its clients of no codes, schemas and heartbeats."""
+
 PUSHES = "push: dictionary"
 SCHEMAS = "protobuf: request body"
 BINDING = "sessions: bind, rebind"
@@ -64,13 +61,7 @@ TWICE = "chat tutorial: duplicate name"
 
 OVERRIDES = (
     # scenario, what was recorded, what zchat sends, why
-    Override(
-        "handshake: server with useProtobuf only",
-        "ack",
-        (HEARTBEAT,),
-        "6.6: all frontends of a cluster beat, a gate as well",
-    ),
-    Override("chat tutorial: gate", "ack", (HEARTBEAT,), "6.6: a gate beats as well"),
+    Override("chat tutorial: gate", "ack", (HEARTBEAT,), "6.6: the chat's gate beats as well"),
     Override(
         "responses of every kind (frontend",
         'data response id=2 body={"r"',
@@ -120,6 +111,12 @@ OVERRIDES = (
         "22.7: every request gets a response",
     ),
     Override(
+        UNCODED,
+        "data request id=1 route=3 (code)",
+        (response(1, {"code": 500}),),
+        "22.7: every request gets a response",
+    ),
+    Override(
         PUSHES,
         'data push route="onPb" body=',
         (),
@@ -148,13 +145,6 @@ OVERRIDES = (
         (response(3, {"err": "session is not bound to zz", "uid": "u1"}),),
         "14.3: in other words",
     ),
-    Override(
-        SINGLE,
-        'handshake {"code"',
-        (handshake({"code": 200, "sys": {"dict": {}, "useProto": True, "protos": {}}}),),
-        "6.5: all frontends of a cluster have one dictionary",
-    ),
-    Override(SINGLE, "ack", (HEARTBEAT,), "6.6: all frontends of a cluster beat"),
     Override(
         SINGLE,
         'data response id=1 body={"err":"singleSession',
@@ -231,11 +221,7 @@ OVERRIDES = (
 def replayed(chat: bool) -> list[str]:
     """The conversations to hold, with the chat or with the probe."""
     return [
-        name
-        for name in scenarios()
-        if name.startswith("chat tutorial") is chat
-        and name != SILENT
-        and not name.startswith(tuple(LATER))
+        name for name in scenarios() if name.startswith("chat tutorial") is chat and name != SILENT
     ]
 
 
@@ -294,7 +280,7 @@ def conversation(cluster: Cluster, scenario: str) -> Conversation:
     def port(connection: str) -> int:
         if connection == "gate" or "like the tutorial gate" in scenario:
             return gate
-        if scenario == SINGLE:
+        if scenario.startswith(PLAIN):
             return port_of(cluster, "plain")
         return connectors[-1] if connection in ("bob", "alice@2") else connectors[0]
 
@@ -331,10 +317,7 @@ async def test_chat(tutorial: Cluster, scenario: str) -> None:
 
 def test_no_conversation_is_left_out_in_silence() -> None:
     held = {*replayed(chat=True), *replayed(chat=False), SILENT}
-    later = {name for name in scenarios() if name.startswith(tuple(LATER))}
-    assert held | later == set(scenarios())
-    assert not held & later
-    assert all(any(name.startswith(begin) for name in later) for begin in LATER)
+    assert held == set(scenarios())
     assert all(any(name.startswith(entry.scenario) for name in held) for entry in OVERRIDES)
 
 

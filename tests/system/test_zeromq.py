@@ -237,7 +237,7 @@ async def test_no_time_left(bare: BareConnector) -> None:
     assert kind == REPLY
     assert json.loads(answer)["code"] == 504
     ref = (bare.name, bare.incarnation, 1)
-    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", None, "", budget=0)
+    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", {}, budget=0)
     assert (await bare.answer(number))[:3] == [FAILURE, number, 504]
     await is_fine(bare)
 
@@ -245,7 +245,7 @@ async def test_no_time_left(bare: BareConnector) -> None:
 async def test_time_runs_out_while_it_waits(bare: BareConnector) -> None:
     """The token of this join never comes."""
     ref = (bare.name, bare.incarnation, 1)
-    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", None, "", budget=100)
+    number = bare.ask("remote.chat.chatRemote.add", "alice", ref, "lobby", {}, budget=100)
     await bare.order("hub.join")
     answer = await bare.answer(number)
     assert answer[:3] == [FAILURE, number, 504]
@@ -255,7 +255,7 @@ async def test_time_runs_out_while_it_waits(bare: BareConnector) -> None:
 
 
 async def test_an_unknown_method(bare: BareConnector) -> None:
-    number = bare.ask("channel.destroy", "lobby")
+    number = bare.ask("channel.explode", "lobby")
     assert (await bare.answer(number))[:3] == [FAILURE, number, 500]
     number = bare.request("chat.chatHandler.__init__", bare.session("alice", "lobby"), b"{}")
     assert json.loads((await bare.answer(number))[2])["code"] == 500

@@ -30,6 +30,14 @@ def test_one_that_is_in_use_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None
         assert free_ports(1) == [free]
 
 
+@pytest.mark.parametrize("worker", range(3))
+def test_workers_of_one_run_have_their_own(worker: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", f"gw{worker}")
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    found = sorted(ports._candidates())
+    assert found == list(range(10_000 + worker * 6_666, 10_000 + (worker + 1) * 6_666))
+
+
 def test_there_may_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_candidates", lambda: iter(()))
     with pytest.raises(OSError, match="no 1 free ports"):

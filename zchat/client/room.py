@@ -38,6 +38,7 @@ from zchat.client.unsent import Unsent
 from zchat.errors import RequestError, TimedOut, ZchatError
 from zchat.rooms.resume import Token
 from zchat.rooms.stream import StreamPosition
+from zchat.rooms.wish import PRESENCE
 
 PAGE = 200
 """Publications that are asked for at once on the way back."""
@@ -89,6 +90,7 @@ class Room:
         self._max_held = max_held
         self._places = Places(max_places)
         self._pushes: dict[str, Callbacks[Any]] = {}  # by route
+        self._wish: dict[str, str] = {}  # how it wants to be told of members
         self._holes = Callbacks[Hole]()
         self._entries = Callbacks[dict[str, Any]]()
         self._changing = asyncio.Lock()  # entering or moving
@@ -128,6 +130,20 @@ class Room:
             a function that ends this.
         """
         return self._holes.add(callback)
+
+    def on_presence(self, callback: Callable[[list[str], list[str]], object]) -> Callable[[], None]:
+        """Have `callback` called with the uids of those who came and of those who went.
+
+        All of a moment are told together: this is for rooms of many people. The room asks for it
+        whenever it is entered from now on, and then gets no other pushes that tell of members; the
+        application has to pass the wish on (`presence` of `Channel.add`). While the client comes
+        back, somebody may be told to have come who is in the answer of `on_entered` already.
+
+        Returns:
+            a function that ends this.
+        """
+        self._wish = {"presence": "diff"}
+        return self.on(PRESENCE, lambda body: callback(body["joined"], body["left"]))
 
     def on_entered(self, callback: Callable[[dict[str, Any]], object]) -> Callable[[], None]:
         """Have `callback` called with the whole answer whenever the room was entered.
@@ -211,7 +227,7 @@ class Room:
             if there != self._body:
                 place, token = self._places.get(there), self.recovery.token
                 recovery = Recovery(self._max_held, place, token)
-            answer = await self._ask_to_move(route, body, recovery)
+            answer = await self._ask_to_move(route, {**body, **self._wish}, recovery)
             if there != self._body:
                 self._places.put(self._body, self.recovery.position)
             self._body, self.recovery = there, recovery
@@ -252,7 +268,7 @@ class Room:
             await self._catch_up()
 
     async def _ask_to_enter(self) -> None:
-        body = {**self._body, **self.recovery.asking()}
+        body = {**self._body, **self._wish, **self.recovery.asking()}
         self._entered(raise_for_code(await self._client.request(self._enter_route, body)))
 
     async def _catch_up(self) -> None:

@@ -44,12 +44,15 @@ OVERHEAD: Final = 48
 # what has expired taken out.
 _STALE: Final = 0.1
 
-_MAX_BUDGET_MS: Final = 86_400_000
+_MAX_BUDGET_S: Final = 86_400
+_MAX_BUDGET_MS: Final = 1000 * _MAX_BUDGET_S
 
 
 def budget_ms(seconds: float) -> int:
     """A budget as it travels: whole milliseconds, between none and a day."""
-    return int(min(max(seconds * 1000.0, 0.0), _MAX_BUDGET_MS))
+    if 0.0 < seconds < _MAX_BUDGET_S:
+        return int(seconds * 1000.0)
+    return 0 if seconds <= 0.0 else _MAX_BUDGET_MS
 
 
 class Batch:
@@ -144,8 +147,9 @@ class Pipe:
 
     def ask_request(self, request: Request, deadline: float, on_answer: OnAnswer) -> None:
         """Queues a client's request; `on_answer` is called once (for a notify only if it fails)."""
-        idempotent = bool(request.kind & IDEMPOTENT)
-        self._ask(Pending(request, _size(request), deadline, on_answer, idempotent))
+        size = len(request.body) + len(request.session) + len(request.route) + OVERHEAD
+        idempotent = request.kind & IDEMPOTENT != 0
+        self._ask(Pending(request, size, deadline, on_answer, idempotent))
 
     def ask_call(
         self, call: Call, deadline: float, on_answer: OnAnswer, *, idempotent: bool

@@ -13,7 +13,7 @@ import zmq
 from zchat.cluster.context import Context
 from zchat.cluster.drain import Drain
 from zchat.cluster.refusals import Refusals
-from zchat.cluster.topic import SUBSCRIBE, TOKEN, UNSUBSCRIBE, prefix
+from zchat.cluster.topic import BETWEEN_TOKENS, SUBSCRIBE, TOKEN, UNSUBSCRIBE, prefix
 
 logger = logging.getLogger("zchat.cluster")
 
@@ -45,8 +45,6 @@ class Publisher:
         high_water: int = 100_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.published = 0
-        """Publications handed to libzmq."""
         self.subscriptions = 0
         """Topics that at least one subscriber has."""
         self.refusals = Refusals("XPUB", clock)
@@ -95,7 +93,6 @@ class Publisher:
         if self._socket is None:
             raise RuntimeError("publish on a publisher that is not bound")
         self._socket.send(prefix(topic) + payload, _NOBLOCK)
-        self.published += 1
         if not self._checking:
             # Once a turn is enough: a send may have eaten the signal of a token that came.
             self._checking = True
@@ -134,7 +131,8 @@ class Publisher:
     def _take(self, frame: bytes) -> None:
         kind = frame[:1]
         if kind == TOKEN:
-            self._take_token(frame[1:])
+            for token in frame[1:].split(BETWEEN_TOKENS):
+                self._take_token(token)
         elif kind == SUBSCRIBE:
             self.subscriptions += 1
         elif kind == UNSUBSCRIBE:

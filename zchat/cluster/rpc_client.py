@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from zchat.cluster.calls import Question
 from zchat.cluster.context import Context
@@ -49,6 +49,8 @@ __all__ = ["ClientHandlers", "Peer", "PeerState", "RpcClient"]
 
 logger = logging.getLogger("zchat.cluster")
 
+_SAY: Final = 10.0  # seconds between two lines about requests that were refused
+
 
 def _nothing(*args: object) -> None:
     """What happens to events that nobody asked for."""
@@ -78,7 +80,8 @@ class RpcClient:
     """Pipes to other servers' ROUTERs.
 
     What goes to one peer keeps its order, and all of one turn of the loop goes out as one message.
-    When a peer's pipe is full, requests fail with 503 at once and casts are dropped (see Pipe).
+    When a peer's pipe is full, requests fail with 503 at once and casts are dropped (see Pipe); the
+    log says how many were refused, every ten seconds.
 
     Args:
         context: where sockets come from.
@@ -112,6 +115,8 @@ class RpcClient:
         self._ticked = clock()
         self._dirty: list[Peer] = []
         self._gone: Counter[str] = Counter()
+        self._said = 0  # how many refused requests the log has said
+        self._say_at = float("-inf")
 
     @property
     def counters(self) -> Counter[str]:
@@ -279,6 +284,7 @@ class RpcClient:
             if now - peer.probed >= self._limits.liveness_interval:
                 self._probe(peer, now)
             self._on_wake(peer)
+        self._say_refused(now)
 
     def close(self) -> None:
         """Disconnects from all. Idempotent."""
@@ -286,6 +292,14 @@ class RpcClient:
         self._flush()
         for server_id in list(self.peers):
             self.disconnect(server_id)
+
+    def _say_refused(self, now: float) -> None:
+        pipes = [peer.pipe for peer in self.peers.values()]
+        refused = self._gone["pipe_refused"] + sum(pipe.refused for pipe in pipes)
+        if refused > self._said and now >= self._say_at:
+            count, held = refused - self._said, sum(pipe.held for pipe in pipes)
+            logger.warning("%d requests refused: %d bytes wait for other servers", count, held)
+            self._said, self._say_at = refused, now + _SAY
 
     def _tell(self, peer: Peer, envelope: Envelope) -> bool:
         if peer.state is not UP:

@@ -30,13 +30,13 @@ from zchat.cluster.context import Context
 from zchat.cluster.drain import Drain
 from zchat.cluster.monitor import LINKED, RETRY_REFUSED, UNLINKED, Monitor
 from zchat.cluster.refusals import Refusals
-from zchat.cluster.topic import SUBSCRIBE, TOKEN, UNSUBSCRIBE, prefix
+from zchat.cluster.topic import BETWEEN_TOKENS, SUBSCRIBE, TOKEN, UNSUBSCRIBE, prefix
 
 logger = logging.getLogger("zchat.cluster")
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 
-# Frames, beside two for each topic, that may wait for a publisher that is away.
+# Tokens, beside two frames for each topic, that may wait for a publisher that is away.
 _OWED: Final = 10_000
 
 
@@ -71,7 +71,7 @@ class _Link:
         self.server_key = server_key
         self.linked = False
         self.owed = 0
-        """Frames that libzmq keeps for it while it is away."""
+        """Subscriptions and tokens that libzmq keeps for it while it is away."""
         self.retry: asyncio.TimerHandle | None = None
 
     def forget_retry(self) -> None:
@@ -103,8 +103,6 @@ class Subscriber:
         high_water: int = 100_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.received = 0
-        """Publications handed to `on_message`."""
         self.left = 0
         """Publications dropped because their topic is not (or no longer) subscribed to."""
         self.renewed = 0
@@ -114,6 +112,7 @@ class Subscriber:
         self._handlers = handlers
         self._high_water = high_water
         self._topics: dict[bytes, str] = {}
+        self._tokens: list[bytes] = []  # of this turn
         self._links: dict[str, _Link] = {}
         self._away: set[_Link] = set()
         self._socket: zmq.Socket[bytes] | None = None
@@ -173,8 +172,22 @@ class Subscriber:
             self._send(UNSUBSCRIBE + name)
 
     def send_token(self, token: bytes) -> None:
-        """Sends a token to every publisher, behind the subscriptions made before."""
-        self._send(TOKEN + token)
+        """Sends a token to every publisher, behind the subscriptions made before.
+
+        Nothing is sent while no publisher is connected to. Those of one turn of the loop go out
+        together at its end: when thousands come in at once, a message for each would be a tenth of
+        what their frontend does.
+
+        Raises:
+            ValueError: the token holds a NUL.
+        """
+        if BETWEEN_TOKENS in token:
+            raise ValueError(f"a token cannot hold a NUL: {token!r}")
+        if self._socket is None:
+            return
+        self._tokens.append(token)
+        if len(self._tokens) == 1:
+            asyncio.get_running_loop().call_soon(self._send_tokens)
 
     def close(self) -> None:
         """Idempotent."""
@@ -204,14 +217,19 @@ class Subscriber:
             self._send(SUBSCRIBE + name)
         return socket
 
-    def _send(self, frame: bytes) -> None:
+    def _send_tokens(self) -> None:
+        tokens, self._tokens = self._tokens, []
+        self._send(TOKEN + BETWEEN_TOKENS.join(tokens), len(tokens))
+
+    def _send(self, frame: bytes, holds: int = 1) -> None:
+        """Sends a frame that holds so many subscriptions or tokens."""
         if self._socket is None or self._drain is None:
             return
         self._socket.send(frame, _NOBLOCK)
         # The send may have eaten the signal of a message that came.
         self._drain.kick()
         for link in tuple(self._away):
-            link.owed += 1
+            link.owed += holds
             if link.owed > _OWED + 2 * len(self._topics):
                 self._renew(link)
 
@@ -244,7 +262,6 @@ class Subscriber:
         if topic is None:
             self.left += 1
             return
-        self.received += 1
         try:
             self._handlers.on_message(topic, frame[end:])
         except Exception:

@@ -149,10 +149,10 @@ class Rooms:
     """Seconds that a lost session's member stays before the others are told of the leave."""
 
     history: int = _number(1_000, low=0)
-    """Publications kept per channel."""
+    """Publications kept per channel; at least `repeat_window` are."""
 
     history_age: float = _seconds(86_400, low=0)
-    """Seconds that a publication is kept."""
+    """Seconds that a publication is kept; at least `repeat_age`."""
 
     repeat_window: int = _number(1_000, low=0)
     """Publications per channel among which a repeated one is recognized."""

@@ -76,6 +76,10 @@ class Topology:
     warnings: tuple[str, ...] = field(default=(), compare=False)
     """What is probably a mistake in the file, one line each."""
 
+    _by_type: dict[str, tuple[Server, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
     def get(self, server_id: str) -> Server:
         """The server of this id.
 
@@ -95,7 +99,12 @@ class Topology:
 
     def of_type(self, server_type: str) -> tuple[Server, ...]:
         """All servers of a type."""
-        return tuple(server for server in self.servers if server.type == server_type)
+        known = self._by_type.get(server_type)  # it is asked for with every request
+        if known is None:
+            known = tuple(server for server in self.servers if server.type == server_type)
+            if known:  # types that there are not are as many as clients think up
+                self._by_type[server_type] = known
+        return known
 
     @property
     def types(self) -> tuple[str, ...]:

@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.framework.departures import Departure, Departures
 from zchat.framework.joins import Join, Joined, Joins
 from zchat.framework.owned_channels import OwnedChannels
-from zchat.framework.readable import readable
+from zchat.framework.readable import Readable
 from zchat.framework.voice import Voice
 from zchat.rooms.channel import Channel
 from zchat.rooms.presence import Evicted, SessionRef
 from zchat.rooms.recovery import PAGE, recover
 from zchat.rooms.resume import Token
-from zchat.rooms.stores.base import Store
 from zchat.rooms.stream import StreamPosition
 
 Cast = Callable[[str, str, str, Sequence[Any]], bool]
@@ -38,7 +38,7 @@ class Admission:
         joins: those under way.
         voice: tells the other members.
         cast: tells a frontend something.
-        store: the journal, for what a member missed.
+        journal: for what a member missed.
         timeout: seconds that a join may take.
         clock: monotonic seconds.
         wall_clock: seconds since 1970.
@@ -55,7 +55,7 @@ class Admission:
         joins: Joins,
         voice: Voice,
         cast: Cast,
-        store: Store,
+        journal: Readable,
         *,
         timeout: float,
         clock: Callable[[], float],
@@ -67,11 +67,12 @@ class Admission:
         self._joins = joins
         self._voice = voice
         self._cast = cast
-        self._store = store
+        self._journal = journal
         self._timeout = timeout
         self._clock = clock
         self._wall_clock = wall_clock
         self._new_token = new_token
+        self._departures = Departures()
         self.counters: Counter[str] = Counter()
 
     async def join(
@@ -83,6 +84,7 @@ class Admission:
         since: StreamPosition | None,
         resume: str,
         request: int,
+        differences: bool = False,
     ) -> Joined:
         """Make a session a member.
 
@@ -93,10 +95,11 @@ class Admission:
                 when it shows nothing: then its secret is made. One that no session has becomes
                 the new session's: its client need not learn another one.
             request: the message id of the client's request that this is done for, or 0.
+            differences: tell it who comes and goes as differences, see `Channel.add`.
 
         Raises:
             AlreadyMember: see `exclusive`. Or the client is here by a later attempt.
-            Unavailable: the session's frontend is not connected.
+            Unavailable: the session's frontend is not connected, or the session is gone.
             TimedOut: the frontend did not follow the order; the join was undone.
         """
         channel = self._owned.at_once(name) or await self._owned.in_turn(name)
@@ -105,13 +108,16 @@ class Admission:
         channel.presence.check(uid, ref, exclusive=exclusive, token=token)
         # Also for who is in already: its frontend may not have heard of it, when its link broke.
         join = self._joins.begin(channel, uid, ref, exclusive, token, request)
-        args = (ref.session, name, uid, self._server_id, join.token, request)
+        self._departures.forget(name, ref)
+        args = (ref.session, name, uid, self._server_id, join.token, request, differences)
         try:
             if not self._cast(ref.frontend, ref.incarnation, "hub.join", args):
                 raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
             async with asyncio.timeout(self._timeout):
                 joined = await join.admitted
-            return await self._recovered(joined, name, uid, since)
+            joined = await self._recovered(joined, name, uid, since)
+            self._joins.stands(join)
+            return joined
         except BaseException as error:
             self._undo(join)
             if isinstance(error, TimeoutError):
@@ -123,13 +129,16 @@ class Admission:
     def on_token(self, token: bytes) -> bool:
         """The XPUB shows a token: that frontend has the channel's topic from here on.
 
+        Behind the token it says which version of the member list it has, when it has one.
+
         Returns:
             False when it is no join's.
         """
+        token, _, known = token.partition(b" ")
         join = self._joins.get(token)
         if join is not None and not join.admitted.done():
             try:
-                join.admitted.set_result(self._admit(join))
+                join.admitted.set_result(self._admit(join, int(known) if known.isdigit() else 0))
             except RequestError as error:
                 join.admitted.set_exception(error)
         return join is not None
@@ -138,11 +147,11 @@ class Admission:
         """Take a session out; the others are told at once when it was its member's last.
 
         Raises:
-            Unavailable: its frontend is not connected: it would go on, and claim the session again.
+            Unavailable: its frontend is not connected, and goes on with it until it is.
         """
         channel = self._owned.at_once(name) or await self._owned.in_turn(name)
         order = (ref.session, name, self._server_id)
-        told = self._cast(ref.frontend, ref.incarnation, "hub.leave", order)
+        told = self._put_out(name, ref, Departure("hub.leave", order))
         change = channel.presence.leave(uid, ref)
         if change is not None:
             self._voice.tell(channel, change)
@@ -150,8 +159,31 @@ class Admission:
         if not told:
             raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
 
-    def lost(self, name: str, uid: str, ref: SessionRef) -> None:
-        """A member's connection closed: the leave is told after the grace."""
+    async def destroy(self, name: str) -> None:
+        """Put everybody out, without a word to anybody.
+
+        A frontend that is not connected hears of it when it claims its members again.
+        """
+        channel = self._owned.at_once(name) or await self._owned.in_turn(name)
+        presence = channel.presence
+        for member in list(presence.members.values()):
+            for ref in list(member.sessions):
+                order = Departure("hub.leave", (ref.session, name, self._server_id))
+                self._put_out(name, ref, order)
+            presence.remove(member.uid)
+        self._owned.watch(channel)
+
+    def lost(self, name: str, uid: str, ref: SessionRef, order: bytes | None) -> None:
+        """A member is not there any more: the leave is told after the grace.
+
+        Args:
+            order: the token of the last order that had let it in; it may have come in again since.
+                None when its session is gone: then nothing will come of any order.
+        """
+        if order is not None and self._joins.came_in_since(name, ref, order):
+            return
+        if order is None:
+            self._joins.fail_session(name, ref, Unavailable(f"session {ref.session} is gone"))
         channel = self._owned.table.get(name)
         if channel is not None:
             channel.presence.lose(uid, ref, self._clock())
@@ -164,12 +196,26 @@ class Admission:
             args = (ref.session, channel.name, evicted.resumed)
             self._cast(ref.frontend, ref.incarnation, "hub.evict", args)
 
+    def has_left(self, name: str, ref: SessionRef) -> bool:
+        """Whether a session that its frontend claims was put out: then it is told so again."""
+        departure = self._departures.get(name, ref)
+        if departure is None:
+            return False
+        self.counters["departures_repeated"] += 1
+        self._cast(ref.frontend, ref.incarnation, *departure)
+        return True
+
+    def ring_changed(self) -> None:
+        """Of channels that are others' now, others know who has left."""
+        self._departures.keep(self._owned.is_ours)
+
     def frontend_lost(self, frontend: str, incarnation: str) -> None:
         """The joins of a life of a frontend that has ended come to nothing."""
         error = Unavailable(f"{frontend} is gone")
         self._joins.fail(lambda join: join.ref.incarnation == incarnation, error)
 
-    def _admit(self, join: Join) -> Joined:
+    def _admit(self, join: Join, known: int) -> Joined:
+        """Let it in; its frontend knows the member list of version `known`, 0: none."""
         channel, uid, ref = join.channel, join.uid, join.ref
         presence, since = channel.presence, self._wall_clock()
         exclusive, token = join.exclusive, join.resume
@@ -183,7 +229,10 @@ class Admission:
         shown = presence.token(uid, ref)
         joined = Joined(position, members, resume=shown.secret)
         order = (ref.session, channel.name, uid, self._server_id, *position, version)
-        args = (*order, since, exclusive, str(shown), members)
+        now = version == presence.version
+        news = presence.changes.since(known, presence.members) if known and now else None
+        uids, gone = news or (members, [])
+        args = (*order, join.token, since, exclusive, str(shown), uids, news is not None, gone)
         told = self._cast(ref.frontend, ref.incarnation, "hub.joined", args)
         self.evict(channel, Evicted(former, resumed=True))
         if not told:
@@ -200,6 +249,7 @@ class Admission:
         if before is not None:
             members = presence.changes.undo(before[1], presence.uids())
             if members is not None:
+                self._joins.came_in(join, *before)
                 return *before, members
         place = join.channel.stream.position, presence.version
         self._joins.came_in(join, *place)
@@ -211,7 +261,7 @@ class Admission:
         inside = ref in join.channel.presence.sessions(uid)
         if self._joins.shared(join) or (inside and not join.entered):
             return
-        self._cast(ref.frontend, ref.incarnation, "hub.undo", (ref.session, name, join.token))
+        self._put_out(name, ref, Departure("hub.undo", (ref.session, name, join.token)))
         if join.returned:  # it was there before, and may come again
             join.channel.presence.lose(uid, ref, self._clock())
             self._owned.watch(join.channel)
@@ -221,13 +271,18 @@ class Admission:
             self._voice.tell(join.channel, change)
             self._owned.watch(join.channel)
 
+    def _put_out(self, name: str, ref: SessionRef, departure: Departure) -> bool:
+        """Returns whether its frontend could be told; if it never hears of it, see `has_left`."""
+        self._departures.add(name, ref, departure)
+        return self._cast(ref.frontend, ref.incarnation, *departure)
+
     async def _recovered(
         self, joined: Joined, name: str, uid: str, since: StreamPosition | None
     ) -> Joined:
         """With what the member missed before it came in again: the rest it gets live."""
         if since is None:
             return joined
-        history = await readable(self._store.read(name, max(since.offset, 0), PAGE), name)
+        history = await self._journal.read(name, max(since.offset, 0), PAGE)
         missed = recover(uid, since, joined.position, history)
         self.counters["recovered" if missed.recovered else "not_recovered"] += 1
         return Joined(joined.position, joined.members, missed, joined.resume)

@@ -183,7 +183,7 @@ class Application(Plan, Entrance, SessionRules):
         left: str = "",
         body: Callable[[str, str], dict[str, Any]] | None = None,
     ) -> None:
-        """Tell members who comes and goes.
+        """Tell members who comes and goes, but for those that ask for differences: `Channel.add`.
 
         Args:
             joined: the push's route when a member came; empty: nothing is pushed.
@@ -224,6 +224,19 @@ class Application(Plan, Entrance, SessionRules):
     async def push_to(self, uids: Iterable[str], route: str, body: Any) -> list[str]:
         """Push to all sessions of these uids, wherever they are; see `Sessions.push_to`."""
         return await self.sessions.push_to(uids, route, body)
+
+    async def broadcast(
+        self,
+        server_type: str,
+        route: str,
+        body: Any,
+        *,
+        where: dict[str, Any] | None = None,
+        bound: bool = False,
+    ) -> int:
+        """Push to all clients of a type of frontends; see `Sessions.broadcast`."""
+        frontends = [server.id for server in self.servers(server_type) if server.takes_clients]
+        return await self.sessions.broadcast(frontends, route, body, where=where, bound=bound)
 
     @property
     def server_types(self) -> tuple[str, ...]:

@@ -19,11 +19,12 @@ from zchat.framework.admission import Admission, Cast
 from zchat.framework.frontends import Frontends
 from zchat.framework.joins import Joins
 from zchat.framework.owned_channels import OwnedChannels
-from zchat.framework.readable import readable
+from zchat.framework.readable import Readable
 from zchat.framework.voice import Voice
 from zchat.rooms.beat import BeatMaker
 from zchat.rooms.broker import Broker
 from zchat.rooms.channel import Channel, Framer
+from zchat.rooms.presence import SessionRef
 from zchat.rooms.recovery import PAGE, Page, backward, forward
 from zchat.rooms.ring import Ring
 from zchat.rooms.stores.base import Store
@@ -48,6 +49,7 @@ class ChannelHost:
         grace: seconds between a lost session and its member's leave.
         join_timeout: seconds that a join may take.
         beat: seconds between two beats.
+        moment: seconds for which changes of members wait to be told together, see `Voice`.
         repeat_window: publications per channel among which a repeated one is recognized.
         repeat_age: seconds during which it is.
         clock: monotonic seconds.
@@ -69,6 +71,7 @@ class ChannelHost:
         grace: float,
         join_timeout: float,
         beat: float = 1.0,
+        moment: float = 0.05,
         repeat_window: int = 1000,
         repeat_age: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
@@ -76,8 +79,9 @@ class ChannelHost:
         new_token: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._store = store
+        self._journal = Readable(store)
         joins = Joins(incarnation)
-        self._voice = Voice(framer, publish, BeatMaker(server_id, incarnation), beat, clock())
+        self._voice = Voice(framer, publish, BeatMaker(server_id, incarnation), beat, clock, moment)
         self._owned = OwnedChannels(
             server_id,
             ring,
@@ -95,14 +99,14 @@ class ChannelHost:
             joins,
             self._voice,
             cast,
-            store,
+            self._journal,
             timeout=join_timeout,
             clock=clock,
             wall_clock=wall_clock,
             new_token=new_token,
         )
         self._frontends = Frontends(
-            server_id, self._owned, self._admission, self._voice, store, clock
+            server_id, self._owned, self._admission, self._voice, self._journal, clock, wall_clock
         )
         self._broker = Broker(
             store,
@@ -115,6 +119,7 @@ class ChannelHost:
         # What other servers call, besides `members`, `publish` and `history`.
         self.join = self._admission.join
         self.leave = self._admission.leave
+        self.destroy = self._admission.destroy
         self.lost = self._admission.lost
         self.announce = self._frontends.announce
         self.repair = self._frontends.repair
@@ -128,6 +133,20 @@ class ChannelHost:
     async def members(self, name: str) -> list[str]:
         """The uids in the channel, in joining order."""
         return (await self._owned.open(name)).presence.uids()
+
+    async def count(self, name: str) -> int:
+        """How many members there are."""
+        return len((await self._owned.open(name)).presence.members)
+
+    async def sessions(self, name: str, uid: str) -> list[SessionRef]:
+        """Those of a member."""
+        return sorted((await self._owned.open(name)).presence.sessions(uid))
+
+    async def push(self, name: str, package: bytes, to: list[str] | None) -> list[str]:
+        """Send a push to the members, or to those of `to`; returns those who are none."""
+        channel = await self._owned.open(name)
+        self._voice.push(channel, package, to)
+        return [uid for uid in to or () if uid not in channel.presence.members]
 
     async def publish(
         self,
@@ -151,13 +170,31 @@ class ChannelHost:
             TimedOut: the journal failed, and whether it was written cannot be found out.
             ValueError: it can never be sent, see `Draft`; or it does not fit the route's schema.
         """
-        to = None if audience is None else tuple(audience)
-        draft = Draft(route, body, uid, cid, to)
+        draft = Draft(route, body, uid, cid, None if audience is None else tuple(audience))
         self._voice.framer.check(route, body)
-        channel = self._owned.at_once(name) or await self._owned.in_turn(name)
-        if members_only and not self._broker.knows(channel.stream, draft):
-            channel.presence.expect(to or ())
-        return await self._broker.offer(channel.stream, draft)
+        return await self.offer(name, draft, members_only)
+
+    def offer(self, name: str, draft: Draft, members_only: bool) -> Awaitable[StreamPosition]:
+        """Like `publish`, for a draft that fits its route's schema.
+
+        It is queued when this returns, unless the channel has to be waited for. What it raises may
+        come here or when it is awaited, which the caller does in any case.
+        """
+        channel = self._owned.at_once(name)
+        if channel is None:
+            return self._offer_in_turn(name, draft, members_only)
+        return self._offer(channel, draft, members_only)
+
+    async def _offer_in_turn(self, name: str, draft: Draft, members_only: bool) -> StreamPosition:
+        return await self._offer(await self._owned.in_turn(name), draft, members_only)
+
+    def _offer(
+        self, channel: Channel, draft: Draft, members_only: bool
+    ) -> Awaitable[StreamPosition]:
+        to = draft.audience
+        if members_only and to and not self._broker.knows(channel.stream, draft):
+            channel.presence.expect(to)
+        return self._broker.offer(channel.stream, draft)
 
     async def history(
         self, name: str, uid: str, before: int | None, after: int | None, limit: int
@@ -172,9 +209,9 @@ class ChannelHost:
         limit = max(1, min(limit, PAGE))
         if after is not None:
             after = max(after, 0)
-            return forward(uid, after, await readable(self._store.read(name, after, limit), name))
+            return forward(uid, after, await self._journal.read(name, after, limit))
         end = _END if before is None else before
-        return backward(uid, await readable(self._store.read_back(name, end, limit), name))
+        return backward(uid, await self._journal.read_back(name, end, limit))
 
     @property
     def channels(self) -> dict[str, Channel]:
@@ -214,14 +251,15 @@ class ChannelHost:
             frontends: those whose announces are waited for.
         """
         self._owned.ring_changed(frontends)
+        self._admission.ring_changed()
         self.tick()
 
     def tick(self) -> None:
         """Do what is due; call it about every 100 ms."""
-        self._voice.beat(self._clock(), self._owned.stand)
         self._owned.settle()
         for channel, change in self._owned.expire():
             self._voice.tell(channel, change)
+        self._voice.tick(self._owned.stand)
 
     async def close(self) -> None:
         """Finish what is under way. Idempotent."""

@@ -21,16 +21,21 @@ from zchat.framework.deadline import in_time
 from zchat.framework.joins import Joined
 from zchat.framework.node import Unlisted
 from zchat.framework.owned_channels import Moved
+from zchat.framework.wire import Wire
 from zchat.protocol.body import dumps
+from zchat.protocol.dictionary import EMPTY
 from zchat.protocol.misfit import Misfit
 from zchat.protocol.protobuf import MessageType
 from zchat.protocol.protos import NO_PROTOS
 from zchat.rooms.presence import SessionRef
-from zchat.rooms.recovery import Page, Position
+from zchat.rooms.recovery import FURTHEST, Page, Position
 from zchat.rooms.ring import Ring
 from zchat.rooms.stream import RESERVED, Draft, StreamPosition, check_body, check_name
+from zchat.rooms.wish import Presence, Wish
 
 _PAUSE = 0.05
+
+_PLAIN = Wire(EMPTY, NO_PROTOS)
 
 
 class HasRef(Protocol):
@@ -61,8 +66,12 @@ class Channel:
         exclusive: bool = False,
         since: Position | None = None,
         resume: str = "",
+        presence: Presence = "",
+        wish: Wish | None = None,
     ) -> Joined:
         """Make a session a member; from then on it gets what is published, in order.
+
+        In a handler of the session's own frontend: when that fails in the end, this is undone.
 
         Args:
             uid: who the member is; several sessions of a uid are one member.
@@ -73,6 +82,10 @@ class Channel:
             resume: the token of an earlier result, or a secret that the client has made: a session
                 with it, which may look alive still, gives its place to this one. With "." and a
                 number that rises with each attempt of the client, one that comes late is refused.
+            presence: "diff" tells the session who comes and goes by pushes on `onPresence`, whose
+                `joined` and `left` are lists of uids: the changes of a moment are one push. By
+                default each is the application's own push (`Application.presence`).
+            wish: says the last three, as the client did.
 
         Returns:
             Who is here, where the member came in, what it missed, and its token.
@@ -82,16 +95,19 @@ class Channel:
             Unavailable, TimedOut: the join did not happen.
         """
         ref = _ref(session)
+        if wish is not None:
+            since, resume, presence = wish.since, wish.resume, wish.presence
         last = StreamPosition(since.epoch, since.offset) if since else None
-        raw = await self._call("join", uid, ref, exclusive, last, resume, _request_of(ref))
+        how = (exclusive, last, resume, _request_of(ref), presence == "diff")
+        raw = await self._call("join", uid, ref, *how)
         return msgspec.convert(raw, Joined)
 
     async def leave(self, uid: str, session: HasRef | SessionRef) -> None:
         """Take a session out. Not being in is no error.
 
         Raises:
-            Unavailable: the session's frontend is not connected to the owner, and would go on
-                serving the member; or nobody owns the channel now.
+            Unavailable: the session's frontend is not connected to the owner, and goes on serving
+                the member until it is; or nobody owns the channel now.
             TimedOut: the owner did not answer in time; it may have been done.
         """
         await self._call("leave", uid, _ref(session))
@@ -99,6 +115,43 @@ class Channel:
     async def members(self) -> list[str]:
         """The uids of all members in joining order."""
         return msgspec.convert(await self._call("members"), list[str])
+
+    async def count(self) -> int:
+        """How many members there are."""
+        return msgspec.convert(await self._call("count"), int)
+
+    async def sessions(self, uid: str) -> list[SessionRef]:
+        """The sessions of a member, wherever they are; none when it is lost or no member."""
+        return msgspec.convert(await self._call("sessions", uid), list[SessionRef])
+
+    async def push(self, route: str, body: Any, *, to: Iterable[str] | None = None) -> list[str]:
+        """Push to the members, for what is stale in a second: nothing is kept of it.
+
+        Best effort: not in the order of what is published, not journalled, not sent again, and not
+        sent to who is just coming in.
+
+        Args:
+            route: the push that clients get.
+            body: its body.
+            to: the uids it is for; None means all members.
+
+        Returns:
+            Those of `to` that are no members, each once, in their order.
+
+        Raises:
+            ValueError, TypeError: the body cannot be sent, or does not fit the route's schema.
+            Unavailable: nobody owns the channel now.
+        """
+        audience = None if to is None else list(dict.fromkeys(to))
+        package = self._channels.package(route, body)
+        return msgspec.convert(await self._call("push", package, audience), list[str])
+
+    async def destroy(self) -> None:
+        """Put all members out, and tell them nothing: push before what they should know.
+
+        What was published stays in the journal. Who comes afterwards is in the channel again.
+        """
+        await self._call("destroy")
 
     async def history(
         self, uid: str, *, before: int | None = None, after: int | None = None, limit: int = 50
@@ -110,7 +163,8 @@ class Channel:
             after: page forward from this offset instead.
             limit: publications looked at, 1 to 200.
         """
-        return msgspec.convert(await self._call("history", uid, before, after, limit), Page)
+        places = (uid, _within(before), _within(after), _within(limit))
+        return msgspec.convert(await self._call("history", *places), Page)
 
     async def publish(
         self,
@@ -152,9 +206,7 @@ class Channel:
         if not cid and key is not None:
             cid = key.next()
         draft = Draft(route, dumps(body), uid, cid, None if to is None else tuple(to))
-        args = (draft.route, draft.body, draft.uid, draft.cid, draft.audience, members_only)
-        raw = await self._channels.call_in_order(self.name, "publish", args)
-        return msgspec.convert(raw, StreamPosition)
+        return await self._channels.publish(self.name, draft, members_only)
 
     async def _call(self, method: str, *args: Any) -> Any:
         return await self._channels.call(self.name, method, args)
@@ -170,6 +222,7 @@ class Channels:
         call: reaches other servers.
         timeout: seconds that a call may take, following moves included.
         schemas: of pushes, by route; without one a push is JSON.
+        package: makes a push that is not published: (route, body).
 
     Attributes:
         refused: calls refused because too many waited for their channel.
@@ -183,6 +236,7 @@ class Channels:
         call: Call,
         timeout: float,
         schemas: Mapping[str, MessageType] = NO_PROTOS.at_server.outgoing,
+        package: Callable[[str, Any], bytes] = _PLAIN.push,
     ) -> None:
         self._server_id = server_id
         self._host = host
@@ -190,6 +244,7 @@ class Channels:
         self._remote = call
         self._timeout = timeout
         self._schemas = schemas
+        self.package = package
         self._convoys: dict[str, Convoy] = {}
         self.refused = 0
 
@@ -201,6 +256,14 @@ class Channels:
         """
         check_name(name)
         return Channel(name, self)
+
+    def create(self, name: str) -> Channel:
+        """The same as `get`: a channel is there when its first member is."""
+        return self.get(name)
+
+    async def destroy(self, name: str) -> None:
+        """Put all members of a channel out; see `Channel.destroy`."""
+        await self.get(name).destroy()
 
     def check(self, route: str, body: dict[str, Any]) -> None:
         """Whether clients can be sent this body on this route.
@@ -234,8 +297,13 @@ class Channels:
                 await asyncio.sleep(min(_PAUSE, left))
         raise _on_its_way(name)
 
-    async def call_in_order(self, name: str, method: str, args: Sequence[Any]) -> Any:
-        """Like `call`, and never overtaken by one that was made here later for that channel.
+    async def publish(self, name: str, draft: Draft, members_only: bool) -> StreamPosition:
+        """Have it published by the channel's owner, wherever that is by then; it is never overtaken
+        by one that was published here later in that channel.
+
+        Args:
+            draft: one that `check` has nothing against.
+            members_only: see `Channel.publish`.
 
         Raises:
             Unavailable, TimedOut: see `call`; Unavailable also when too many calls wait.
@@ -245,12 +313,14 @@ class Channels:
             here = self._server_id if self._host is not None else ""
             convoy = self._convoys[name] = Convoy(name, self._ring, here)
         try:
-            return await self._follow(convoy, name, method, args)
+            return await self._follow(convoy, name, draft, members_only)
         finally:
             if convoy.empty:
                 del self._convoys[name]
 
-    async def _follow(self, convoy: Convoy, name: str, method: str, args: Sequence[Any]) -> Any:
+    async def _follow(
+        self, convoy: Convoy, name: str, draft: Draft, members_only: bool
+    ) -> StreamPosition:
         deadline = time.monotonic() + self._timeout
         number, gone = convoy.number(), self._go(convoy)
         refused_by = -1  # generation of the ring whose owner sent it back
@@ -263,9 +333,9 @@ class Channels:
                     await asyncio.sleep(min(_PAUSE, left))
                 if (left := deadline - time.monotonic()) <= 0:
                     break
-                answer = await self._at_owner(name, method, args, left)
+                place = await self._publish_at_owner(name, draft, members_only, left)
                 convoy.taken = True
-                return answer
+                return place
             except Moved:
                 convoy.taken, gone, refused_by = False, False, generation
             finally:
@@ -278,6 +348,15 @@ class Channels:
         except Unavailable:
             self.refused += 1
             raise
+
+    async def _publish_at_owner(
+        self, name: str, draft: Draft, members_only: bool, left: float
+    ) -> StreamPosition:
+        if self._host is not None and self.owner(name) == self._server_id:
+            # Each call less on this way counts: all that a busy worker does comes here.
+            return await in_time(self._host.offer(name, draft, members_only), left)
+        args = (draft.route, draft.body, draft.uid, draft.cid, draft.audience, members_only)
+        return msgspec.convert(await self._at_owner(name, "publish", args, left), StreamPosition)
 
     async def _at_owner(self, name: str, method: str, args: Sequence[Any], left: float) -> Any:
         owner = self.owner(name)
@@ -314,3 +393,8 @@ def _request_of(ref: SessionRef) -> int:
     origin = current.get()
     same = origin.frontend == ref.frontend and origin.session == ref.session
     return origin.request if same else 0
+
+
+def _within(offset: int | None) -> int | None:
+    """The same place for all that is asked of it; clients may write numbers of any length."""
+    return None if offset is None else max(-FURTHEST, min(offset, FURTHEST))

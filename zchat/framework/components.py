@@ -45,6 +45,19 @@ class Stop(Protocol):
     def stop(self) -> Awaitable[object] | None: ...
 
 
+class OuterPart(Protocol):
+    """A part of a server beside zchat's own and the application's."""
+
+    async def start(self) -> None:
+        """Begin to work; called when the server's own parts have started."""
+
+    async def stop(self) -> None:
+        """Let go. Called before those parts stop; once, if it was started."""
+
+    def status(self) -> dict[str, Any]:
+        """What `zchat status` shows of it."""
+
+
 class Components:
     """Those of one server, in the order in which they were added."""
 

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 
 import msgspec
 
+from zchat.rooms.presence import SessionRef
+
 
 class Origin(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Names one client request over the whole cluster."""
@@ -31,19 +33,23 @@ class RequestKey:
     same order.
 
     Args:
-        name: of the request, in the cluster and for all time.
+        session: whose request it is.
+        request: the client's message id.
     """
 
-    __slots__ = ("_count", "_name")
+    __slots__ = ("_count", "_request", "_session")
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, session: SessionRef, request: int) -> None:
+        self._session = session
+        self._request = request
         self._count = 0
 
     def next(self) -> str:
-        """The id of what is published next."""
+        """The id of what is published next: short, for clients get it."""
         self._count += 1
-        return f"{self._name}-{self._count}"
+        session = self._session
+        name = f"{session.incarnation[:8]}-{session.session:x}-{self._request:x}"
+        return f"{name}-{self._count}"
 
 
 request_key: ContextVar[RequestKey | None] = ContextVar("request_key", default=None)

@@ -80,6 +80,10 @@ class Surroundings:
     """Reads the bodies of routes that have a schema, and writes their answers."""
 
 
+def _nothing(session: int, request: int) -> None:
+    """What else a failure means where nothing is to be undone."""
+
+
 class Dispatcher:
     """Runs handlers of this server's type.
 
@@ -125,16 +129,23 @@ class Dispatcher:
         return self._bodies.failure(route, error.body())
 
     async def answer(
-        self, route: str, session: BackendSession, body: bytes, request: int, budget: float
+        self,
+        route: str,
+        session: BackendSession,
+        body: bytes,
+        request: int,
+        budget: float,
+        failed: Callable[[int, int], None] = _nothing,
     ) -> bytes:
         """Run the handler; returns the answer's body, whatever happens in it.
 
         Args:
             request: the client's message id; 0 for a notify.
             budget: seconds that it may take; then it is cancelled.
+            failed: called with the session's id and `request` when it raises, or ends in no time.
         """
         current.set(Origin(session.frontend, session.id, request))
-        request_key.set(RequestKey(_name(session, request)) if request else None)
+        request_key.set(RequestKey(session.ref, request) if request else None)
         message = None
         try:
             entry = self.table.get(route)
@@ -143,6 +154,7 @@ class Dispatcher:
             message = entry.decode(body)
             return self._packed(route, await in_time(entry.call(message, session), budget))
         except Exception as error:
+            failed(session.id, request)
             try:
                 return self._failed(error, route, message, session)
             except Exception:
@@ -190,11 +202,6 @@ class Dispatcher:
     def _count(self, code: object) -> None:
         if isinstance(code, int):
             self.counters[f"answered_{code}"] += 1
-
-
-def _name(session: BackendSession, request: int) -> str:
-    """One request, in the cluster and for all time; short, for clients get it as an `id`."""
-    return f"{session.ref.incarnation[:8]}-{session.id:x}-{request:x}"
 
 
 def _printable(route: str) -> str:

@@ -37,6 +37,20 @@ class Handshake:
     """The host name by which it reached this server; over TCP this server's address."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a frontend tells its clients in the handshake."""
+
+    heartbeat: int | None = None
+    """Whole seconds between heartbeats; 0: none are wanted; None: as settings.toml says."""
+
+    dictionary: bool = True
+    """Whether routes have codes."""
+
+    protos: bool = True
+    """Whether bodies have schemas."""
+
+
 Identity = str | dict[str, Any] | tuple[str, dict[str, Any]] | None
 """Who a client is: its uid, what the answer says to it as `user`, both, or nothing known."""
 
@@ -55,6 +69,8 @@ class Entrance:
     is_blocked: IsBlocked | None = None
     authenticator: Authenticate | None = None
     _check_client: CheckClient | None = None
+    told = Told()
+    """See `handshake`."""
 
     def blocked(self, function: Blocked) -> Blocked:
         """Ask `function(address)` whether clients of an IP address are refused.
@@ -80,6 +96,26 @@ class Entrance:
         """
         self.authenticator = function
         return function
+
+    def handshake(
+        self, *, heartbeat: int | None = None, dictionary: bool = True, protos: bool = True
+    ) -> None:
+        """Choose what clients are told in the handshake; in `configure`, for some server types.
+
+        Args:
+            heartbeat: whole seconds between heartbeats, in place of `client.heartbeat` of
+                settings.toml; 0: none are wanted, and no silent client is cut off.
+            dictionary: whether routes have codes (Pomelo's `useDict`). Without, clients get pushes
+                by their routes.
+            protos: whether bodies have the schemas of config/ (`useProtobuf`). Without, they are
+                JSON for clients, whatever the cluster has.
+
+        Raises:
+            ValueError: the heartbeat is negative, or no integer.
+        """
+        if heartbeat is not None and (type(heartbeat) is not int or heartbeat < 0):
+            raise ValueError(f"heartbeat {heartbeat!r}; expected whole seconds, 0 or None")
+        self.told = Told(heartbeat, dictionary, protos)
 
     def allows(self, client_type: str | None, version: str | None) -> bool:
         """What `check_client` says; everyone may come in without it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -31,8 +32,10 @@ from zchat.frontend.acceptor import Acceptor
 from zchat.frontend.addresses import Addresses
 from zchat.frontend.connection import Connection, Connections
 from zchat.frontend.descriptors import capacity, raise_limit
+from zchat.frontend.dialect import Dialect
 from zchat.frontend.disconnect import KICKED, RESUMED, SIGNED_IN_ELSEWHERE, Disconnect
 from zchat.frontend.forwarder import Finish, Forwarder, Pick
+from zchat.frontend.frames import frame
 from zchat.frontend.hub import Hub
 from zchat.frontend.resync import Resync
 from zchat.frontend.session import Session, SessionTable
@@ -61,6 +64,7 @@ class FrontendPart:
         events: runs what it does when one is bound or closes.
         channel: a channel by its name, reserved ones too.
         handshake: how they are let in.
+        dialect: what they speak, and what the cluster does.
         pick: chooses servers for requests of other types.
         retried: routes whose handlers may run twice.
         parts: makes the XSUB.
@@ -80,6 +84,7 @@ class FrontendPart:
         events: SessionEvents,
         channel: Callable[[str], LoginChannel],
         handshake: ServerHandshake,
+        dialect: Dialect,
         pick: Pick,
         retried: frozenset[str],
         parts: Parts,
@@ -92,6 +97,7 @@ class FrontendPart:
         self._dispatcher = dispatcher
         self._ring = ring
         self._settings = settings
+        self._dialect = dialect
         server = node.server
         self.sessions = SessionTable(server.id, node.incarnation)
         handlers = SubscriberHandlers(
@@ -105,7 +111,9 @@ class FrontendPart:
             lambda local: self.resync.compare(local),
             lambda membership, owner: self.resync.lost(membership, owner),
             hold_limit=settings.limits.outbox_bytes,
-            dictionary=handshake.dictionary,
+            dictionary=dialect.dictionary,
+            framed=frame if dialect.is_whole else dialect.framed,
+            join_timeout=settings.cluster.request_deadline,
         )
         self.resync = Resync(
             self.hub,
@@ -129,7 +137,7 @@ class FrontendPart:
             limit=settings.limits.requests_in_flight,
             now=time.monotonic(),
             retried=retried,
-            bodies=handshake.protos.at_server,
+            dialect=dialect,
         )
         room = capacity(raise_limit(), server.max_connections or settings.limits.connections)
         self._authentication = self._authenticate(entrance, room)
@@ -142,6 +150,7 @@ class FrontendPart:
             on_message=self._on_message,
             on_close=self._on_close,
             on_handshake=self._authentication.ask if self._authentication else None,
+            on_flush=self.hub.flush,
         )
         self._acceptor = Acceptor(
             server.id,
@@ -162,7 +171,7 @@ class FrontendPart:
             self._drop,
             lambda session: self.sessions.get(session.id) is session,
         )
-        SessionOrders(self.sessions, logins, self._drop, methods)
+        SessionOrders(self.sessions, logins, self._drop, methods, dialect)
         self._newcomers = Newcomers(
             logins, self.forwarder.take, node.spawn, settings.limits.requests_in_flight
         )
@@ -204,6 +213,7 @@ class FrontendPart:
         self.connections.tick(now)
         self._acceptor.tick(now)
         self.forwarder.tick(now)
+        self.hub.tick()
         self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
 
     def status(self) -> dict[str, Any]:
@@ -215,6 +225,8 @@ class FrontendPart:
             "deliveries": self.hub.counters["deliveries"],
             "counters": {
                 "xsub_refused": self._subscriber.refusals.total,
+                "xsub_left": self._subscriber.left,
+                "xsub_renewed": self._subscriber.renewed,
             }
             | {
                 name: count
@@ -223,6 +235,7 @@ class FrontendPart:
                     self.forwarder.counters,
                     self.hub.totals(),
                     self.resync.counters,
+                    self._dialect.counters,
                     self._authentication.counters if self._authentication else Counter[str](),
                 )
                 for name, count in counters.items()
@@ -278,7 +291,7 @@ class FrontendPart:
         deadline = self._settings.cluster.request_deadline
         until = time.monotonic() + deadline
         loop = asyncio.get_running_loop()
-        late = loop.call_later(deadline + _LATE, self._give_up, message.route, finish)
+        late = loop.call_later(deadline + _LATE, self._give_up, session, message, finish)
         try:
             turn = self._dispatcher.turn(message.route, session.ref)
             if turn is None:
@@ -289,17 +302,26 @@ class FrontendPart:
         finally:
             late.cancel()
 
-    def _give_up(self, route: str, finish: Finish) -> None:
-        finish(self._dispatcher.failure(route, TimedOut("not done in time")))
+    def _give_up(self, session: Session, message: Message, finish: Finish) -> None:
+        self._undo_joins(session.id, message.id)
+        finish(self._dispatcher.failure(message.route, TimedOut("not done in time")))
+
+    def _undo_joins(self, session: int, request: int) -> None:
+        """A request has failed: who was let in by it is told that it is not, so it is put out."""
+        known = self.sessions.get(session)
+        if known is not None and request:
+            self.hub.refused(known, request)
 
     async def _answer(
         self, session: Session, message: Message, finish: Finish, until: float
     ) -> None:
         view = BackendSession(session.snapshot(), self._node.call)
         route, body, budget = message.route, message.body, until - time.monotonic()
-        finish(await self._dispatcher.answer(route, view, body, message.id, budget))
+        undo = self._undo_joins
+        finish(await self._dispatcher.answer(route, view, body, message.id, budget, undo))
 
-    # What owners and backends order
+    # What owners and backends order. What thousands of members have in common is interned: of each
+    # text that comes from an owner there would else be one in each of them.
 
     def _offer(self, methods: Methods) -> None:
         methods.add_cast("hub.join", self._join)
@@ -309,13 +331,19 @@ class FrontendPart:
         methods.add_cast("hub.evict", self._evict)
 
     def _join(
-        self, session: int, channel: str, uid: str, owner: str, token: bytes, request: int
+        self,
+        session: int,
+        channel: str,
+        uid: str,
+        owner: str,
+        token: bytes,
+        request: int,
+        differences: bool,
     ) -> None:
         known = self.sessions.get(session)
-        if known is None:
-            self.resync.gone(owner, channel, uid, session)
-            return
-        self.hub.join(known, channel, uid, owner, token, request)
+        order = (uid, sys.intern(owner), token, request, differences)
+        if known is None or not self.hub.join(known, channel, *order):
+            self.resync.gone(owner, channel, uid, session, token)
 
     def _joined(
         self,
@@ -326,17 +354,21 @@ class FrontendPart:
         epoch: str,
         offset: int,
         version: int,
+        token: bytes,
         since: float,
         exclusive: bool,
         resume: str,
         uids: list[str],
+        since_base: bool,
+        gone: list[str],
     ) -> None:
         known = self.sessions.get(session)
-        position = StreamPosition(epoch, offset)
+        position = StreamPosition(sys.intern(epoch), offset)
+        order = (position, version, token, since, exclusive, resume)
         if known is None or not self.hub.joined(
-            known, channel, owner, position, version, since, exclusive, resume, uids
+            known, channel, owner, *order, uids, since_base, gone
         ):
-            self.resync.gone(owner, channel, uid, session)
+            self.resync.gone(owner, channel, uid, session, token)
         else:
             self.resync.came_in(channel, owner, epoch)
 
@@ -353,7 +385,7 @@ class FrontendPart:
         self.hub.leave(known, channel)
         now = self._ring().owner(channel)
         if now not in (None, owner):  # it has heard of this member from us, and not of its leave
-            self.resync.gone(now, channel, membership.uid, session)
+            self.resync.gone(now, channel, membership.uid, session, membership.order)
 
     def _evict(self, session: int, channel: str, resumed: bool) -> None:
         """Another session has the place of this one.

@@ -8,18 +8,21 @@ from zchat.errors import Unavailable
 from zchat.framework.admission import Admission
 from zchat.framework.link_tokens import LinkTokens
 from zchat.framework.owned_channels import OwnedChannels
-from zchat.framework.readable import readable
+from zchat.framework.readable import Readable
 from zchat.framework.voice import Voice
 from zchat.frontend.answers import Announced, Claim, Compared, Repaired
 from zchat.rooms.channel import Channel
 from zchat.rooms.presence import SessionRef
 from zchat.rooms.resume import Token
-from zchat.rooms.stores.base import Store
 from zchat.rooms.stream import MAX_BODY_BYTES, first_page
 
 _REPAIR_PAGE = 500
 _REPAIR_BYTES = MAX_BODY_BYTES
 _ENDED_LIMIT = 1000
+
+_SETTLED = 10.0
+"""Seconds after which an announce that was made before a member came in is not under way any more:
+calls end within their deadline, and a link that holds them up is given up sooner."""
 
 
 class Frontends:
@@ -33,8 +36,9 @@ class Frontends:
         owned: its channels.
         admission: puts out who has lost a name.
         voice: tells changes of members.
-        store: the journal.
+        journal: where repairs come from.
         clock: monotonic seconds.
+        wall_clock: seconds since 1970.
 
     Attributes:
         links: the tokens that prove that publications reach a frontend.
@@ -46,15 +50,17 @@ class Frontends:
         owned: OwnedChannels,
         admission: Admission,
         voice: Voice,
-        store: Store,
+        journal: Readable,
         clock: Callable[[], float],
+        wall_clock: Callable[[], float],
     ) -> None:
         self._server_id = server_id
         self._owned = owned
         self._admission = admission
         self._voice = voice
-        self._store = store
+        self._journal = journal
         self._clock = clock
+        self._wall_clock = wall_clock
         self._ended: dict[str, None] = {}
         self.links = LinkTokens(server_id)
 
@@ -91,6 +97,8 @@ class Frontends:
             self._owned.taking.announced(frontend, ring)
             self._owned.settle()
         await self.links.wait(token)
+        for channel in channels:
+            self._voice.tell_now(channel)  # or what waits would seem to be lost
         return [
             Announced(channel.name, *channel.stream.position, channel.presence.version)
             for channel in channels
@@ -103,7 +111,7 @@ class Frontends:
         the place at which members come in.
         """
         channel = await self._owned.open(name)
-        history = await readable(self._store.read(name, after, _REPAIR_PAGE), name)
+        history = await self._journal.read(name, after, _REPAIR_PAGE)
         epoch, offset = channel.stream.position
         offset = min(offset, history.tail.offset)  # more may have been stored since it was read
         publications = [p for p in history.publications if p.offset <= offset]
@@ -114,20 +122,23 @@ class Frontends:
         return Repaired(epoch, offset, frame.first, list(frame.items))
 
     async def compare(
-        self, name: str, version: int, uids: list[str], doubtful: list[str]
+        self, name: str, version: int, uids: list[str] | None, doubtful: list[str]
     ) -> Compared:
         """What brings a frontend's roster to the member list, once all members are known.
 
         Args:
             version: of the list that the roster is; 0 when that is in doubt.
-            uids: the roster.
+            uids: the roster; None when the version should be enough.
             doubtful: see `Changes.bring`.
         """
         channel = await self._owned.open(name)
         presence, epoch = channel.presence, channel.stream.position.epoch
         before = presence.version
-        changes = channel.compare(version, uids, doubtful, self._clock())
+        if uids is None and not presence.changes.reach(version):
+            return Compared(epoch, before, [], unknown=True)
+        changes = channel.compare(version, uids or (), doubtful, self._clock())
         self._tell_after(channel, before)
+        self._voice.tell_now(channel)
         found = [self._voice.framer.change(epoch, change) for change in changes]
         return Compared(epoch, presence.version, found)
 
@@ -143,15 +154,24 @@ class Frontends:
     def _claim(
         self, channel: Channel, frontend: str, incarnation: str, claims: Sequence[Claim]
     ) -> None:
-        """Take these members in; of two claims to one name the older wins."""
+        """Take these members in; of two claims to one name the older wins.
+
+        Whose claim is missing has gone, and the word of it was lost. But who came in a moment ago
+        may have done so when these claims were under way.
+        """
         before = channel.presence.version
         for claim in claims:
             ref = SessionRef(frontend, incarnation, claim.session)
+            if self._admission.has_left(channel.name, ref):
+                continue
             token = Token.read(claim.resume)
             evicted = channel.presence.claim(
                 claim.uid, ref, since=claim.since, exclusive=claim.exclusive, token=token
             )
             self._admission.evict(channel, evicted)
+        here, settled = {claim.session for claim in claims}, self._wall_clock() - _SETTLED
+        channel.presence.lose_unclaimed(incarnation, here, settled, self._clock())
+        self._owned.watch(channel)
         if self._owned.is_settled(channel.name):
             self._tell_after(channel, before)
         else:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from zchat.config.topology import Server
+from zchat.config.topology import Server, Topology
 
 
 def health(
@@ -33,3 +33,17 @@ def health(
     if waiting:
         return {"status": "waiting", "for": waiting}
     return {"status": "degraded", "missing": missing} if missing else {"status": state}
+
+
+def needed(
+    topology: Topology, watched: Iterable[str], owning: Iterable[Server]
+) -> dict[str, tuple[Server, ...]]:
+    """The listed servers that a frontend works with, by type.
+
+    Args:
+        topology: of servers.json.
+        watched: the types that the application says.
+        owning: the servers that own channels.
+    """
+    types = {*watched, *(server.type for server in owning)}
+    return {kind: found for kind in sorted(types) if (found := topology.of_type(kind))}

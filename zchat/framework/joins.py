@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,10 +70,11 @@ class Join:
 class _Place:
     """Where a session came in."""
 
-    channel: Channel
     request: int
     position: StreamPosition
     version: int
+    number: int
+    """Of the last order that let it in."""
 
 
 class Joins:
@@ -92,7 +92,7 @@ class Joins:
         self._incarnation = incarnation
         self._count = 0
         self._joins: dict[bytes, Join] = {}
-        self._of_channel: Counter[str] = Counter()
+        self._of_channel: dict[str, dict[Join, None]] = {}
         self._places: dict[tuple[SessionRef, str], _Place] = {}
 
     def __len__(self) -> int:
@@ -113,33 +113,48 @@ class Joins:
         admitted: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
         join = Join(token, channel, uid, ref, exclusive, resume, request, admitted)
         self._joins[token] = join
-        self._of_channel[channel.name] += 1
+        self._of_channel.setdefault(channel.name, {})[join] = None
         return join
 
     def end(self, join: Join) -> None:
         """Forget a join."""
         del self._joins[join.token]
-        self._of_channel[join.channel.name] -= 1
-        if not self._of_channel[join.channel.name]:
+        others = self._of_channel[join.channel.name]
+        del others[join]
+        if not others:
             del self._of_channel[join.channel.name]
         if join.admitted.done() and not join.admitted.cancelled():
             join.admitted.exception()  # whoever awaited it may have been cancelled before
 
     def came_in(self, join: Join, position: StreamPosition, version: int) -> None:
         """Its session was let in there, with the member list of this version."""
-        if not join.request:
-            return
         self._places.pop(key := (join.ref, join.channel.name), None)
-        self._places[key] = _Place(join.channel, join.request, position, version)
+        self._places[key] = _Place(join.request, position, version, self._number(join.token))
         if len(self._places) > _PLACES:
             del self._places[next(iter(self._places))]
 
     def place_before(self, join: Join) -> tuple[StreamPosition, int] | None:
-        """Where its session came in by the same request; None when it did not, or long ago."""
+        """Where its session came in by the same request; None when it did not, or long ago.
+
+        That may have been in a former life of the channel, whose versions are all lower.
+        """
         place = self._places.get((join.ref, join.channel.name))
-        if place is None or (place.channel, place.request) != (join.channel, join.request):
+        if place is None or not join.request or place.request != join.request:
             return None
         return place.position, place.version
+
+    def came_in_since(self, channel: str, ref: SessionRef, order: bytes) -> bool:
+        """Whether a session came in by a later order than the one with this token.
+
+        A token of another owner is older: it was before us.
+        """
+        place = self._places.get((ref, channel))
+        return place is not None and place.number > self._number(order)
+
+    def _number(self, token: bytes) -> int:
+        """The how-manyth of our orders a token is; 0 for another owner's."""
+        incarnation, _, number = token.rpartition(b"/")
+        return int(number) if incarnation == self._incarnation.encode() else 0
 
     def get(self, token: bytes) -> Join | None:
         """The join that this token admits."""
@@ -153,8 +168,20 @@ class Joins:
         """Whether another join wants the same session in the same channel."""
         return any(
             other is not join and (other.ref, other.channel) == (join.ref, join.channel)
-            for other in self._joins.values()
+            for other in self._of_channel[join.channel.name]
         )
+
+    def stands(self, join: Join) -> None:
+        """Its session is in by it from now on: no other one that let it in may be undone."""
+        for other in self._of_channel[join.channel.name]:
+            if other is not join and other.ref == join.ref:
+                other.entered = False
+
+    def fail_session(self, channel: str, ref: SessionRef, error: Exception) -> None:
+        """Let those of one session in one channel fail."""
+        for join in self._of_channel.get(channel, ()):
+            if join.ref == ref and not join.admitted.done():
+                join.admitted.set_exception(error)
 
     def fail(self, concerned: Callable[[Join], bool], error: Exception) -> None:
         """Let those for which `concerned` is true fail."""

@@ -7,8 +7,6 @@ frontend goes back on the frontend's own link, so it stays in order with the ans
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -25,15 +23,11 @@ from zchat.cluster.rpc_server import RemotePeer, RpcServer, ServerHandlers
 from zchat.config.topology import Server, Topology
 from zchat.errors import RequestError, Unavailable
 from zchat.framework.absence import Absence
-from zchat.framework.context import caller, current, decode_origin, encode_origin
-from zchat.framework.deadline import in_time
+from zchat.framework.context import caller, current, encode_origin
 from zchat.framework.methods import Methods, decode, encode
-
-logger = logging.getLogger("zchat.cluster")
+from zchat.framework.under_way import UnderWay
 
 BUSY_LIMIT = 10_000
-
-_TAKEN = frozenset({"self", "peer", "request_id", "code", "message"})
 
 
 class Unlisted(Unavailable):
@@ -96,14 +90,13 @@ class Node:
         self.incarnation = incarnation
         self.context = context
         self.topology = Topology("", ())
-        self._methods = methods
         self._events = events
         self._deadline = deadline
         self._keys = keys
         self._lives: dict[str, str] = {}
         self._stopping: dict[str, str] = {}  # lives that have said so, by server id
         self._is_stopping = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way = UnderWay(server.id, methods)
         self._absence = Absence(limits.liveness_interval)
         self.refused = 0
         methods.add_cast("server.stopping", self._hear_stopping)
@@ -203,7 +196,7 @@ class Node:
     def cast(self, server_id: str, method: str, args: Sequence[Any]) -> bool:
         """Tell a server something, without an answer; False when it cannot be told."""
         if server_id == self.server.id:
-            self._take_cast(method, encode(args), server_id)
+            self._under_way.cast(method, encode(args), server_id)
             return True
         try:
             link = self._link(server_id)
@@ -231,9 +224,7 @@ class Node:
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run work that nobody waits for; it is ended by `close`."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._under_way.spawn(work, name)
 
     @property
     def counters(self) -> Counter[str]:
@@ -246,21 +237,18 @@ class Node:
     @property
     def busy(self) -> int:
         """How many requests and calls run here now."""
-        return len(self._tasks)
+        return len(self._under_way)
 
     async def close(self) -> None:
         """End the work under way and close all links. Idempotent."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._under_way.close()
         self.client.close()
         self.rpc_server.close()
 
     async def _call_self(self, method: str, args: Sequence[Any], budget: float) -> Any:
         before = caller.set(self.server.id)
         try:
-            return decode(await self._run(method, encode(args), budget, self.server.id))
+            return decode(await self._under_way.run(method, encode(args), budget, self.server.id))
         finally:
             caller.reset(before)
 
@@ -303,7 +291,7 @@ class Node:
 
     def _client_handlers(self) -> ClientHandlers:
         def on_call(peer: Peer, call: Call) -> None:
-            self.spawn(self._answer(self.client, peer, call), call.method)
+            self.spawn(self._under_way.answer(self.client, peer, call), call.method)
 
         return ClientHandlers(
             on_up=self._on_up,
@@ -314,7 +302,7 @@ class Node:
 
     def _server_handlers(self) -> ServerHandlers:
         def on_call(peer: RemotePeer, call: Call) -> None:
-            self.spawn(self._answer(self.rpc_server, peer, call), call.method)
+            self.spawn(self._under_way.answer(self.rpc_server, peer, call), call.method)
 
         def on_lost(peer: RemotePeer) -> None:
             self._events.frontend_lost(peer.server_id, peer.incarnation)
@@ -361,48 +349,4 @@ class Node:
             self.rpc_server.fail(peer, request.id, error.code, error.message, **error.fields)
 
     def _on_cast(self, peer: Peer | RemotePeer, cast: Cast) -> None:
-        self._take_cast(cast.method, cast.args, peer.server_id)
-
-    def _take_cast(self, method: str, args: bytes, sender: str) -> None:
-        """Run a cast; what is wrong with it is the log's to tell, as nobody waits for an answer."""
-        try:
-            self._methods.cast(method, args)
-        except RequestError as error:
-            logger.warning("from %s: %s", sender, error)
-        except Exception:
-            logger.exception("%s from %s failed", method, sender)
-
-    async def _answer(self, link: Any, peer: Any, call: Call) -> None:
-        """Run a call and answer it, whatever happens in it."""
-        if isinstance(peer, RemotePeer) and not peer.alive:
-            return  # what it tells of itself was undone when it was lost
-        try:
-            current.set(decode_origin(call.origin))
-            caller.set(peer.server_id)
-            budget = call.budget_ms / 1000
-            link.reply(peer, call.id, await self._run(call.method, call.args, budget, peer))
-        except RequestError as error:
-            self._fail(link, peer, call, error)
-        except Exception:
-            logger.exception("%s from %s cannot be answered", call.method, peer)
-            self._fail(link, peer, call, RequestError("internal error"))
-
-    def _fail(self, link: Any, peer: Any, call: Call, error: RequestError) -> None:
-        # By keyword they could clash with the names of `fail`'s own parameters.
-        marked = error.mark(self.server.id).items()
-        fields = {key: value for key, value in marked if key not in _TAKEN}
-        link.fail(peer, call.id, error.code, error.message, **fields)
-
-    async def _run(self, method: str, args: bytes, budget: float, sender: object) -> bytes:
-        """The packed result of a method of ours.
-
-        Raises:
-            RequestError: whatever went wrong; what is no RequestError is logged, not told.
-        """
-        try:
-            return await in_time(self._methods.invoke(method, args), budget)
-        except RequestError:
-            raise
-        except Exception:
-            logger.exception("%s from %s failed", method, sender)
-            raise RequestError("internal error") from None
+        self._under_way.cast(cast.method, cast.args, peer.server_id)

@@ -21,6 +21,10 @@ from zchat.rooms.stores.base import Store
 
 logger = logging.getLogger("zchat.cluster")
 
+_REST = 1.0
+"""Seconds for which a channel without members stays open after something was published: to open it
+for each publication costs a read of its whole window of repeats."""
+
 
 class Moved(RequestError):
     """This server does not own the channel; `owner` does, as far as it knows."""
@@ -73,6 +77,7 @@ class OwnedChannels:
         self._opening: dict[str, asyncio.Future[Channel]] = {}
         # What each tick looks at: channels without members, and those in which leaves are due.
         self._watched: dict[str, Channel] = {}
+        self._resting: dict[str, float] = {}  # since when, of those that somebody published in
         self._settled = asyncio.Event()
         self._unsettled: set[str] = set()  # channels whose members may not all be known yet
         self.table: dict[str, Channel] = {}
@@ -219,8 +224,17 @@ class OwnedChannels:
         name = channel.name
         if channel.presence.members:
             del self._watched[name]
-        elif channel.idle and not self._joins.wait_in(name):
+            self._resting.pop(name, None)
+        elif channel.idle and not self._joins.wait_in(name) and self._has_rested(channel):
             self._forget(name, moved=False)
+
+    def _has_rested(self, channel: Channel) -> bool:
+        """Whether nothing was published in it for a while."""
+        if channel.stream.news:
+            channel.stream.news = False
+            self._resting[channel.name] = self._clock()
+        since = self._resting.get(channel.name)
+        return since is None or self._clock() >= since + _REST
 
     def _hand_over(self, channel: Channel) -> None:
         """Another worker owns the channel now."""
@@ -232,6 +246,7 @@ class OwnedChannels:
     def _forget(self, name: str, *, moved: bool) -> None:
         del self.table[name]
         self._watched.pop(name, None)
+        self._resting.pop(name, None)
         self._unsettled.discard(name)
         self._store.let_go(name, moved=moved)
 

@@ -60,6 +60,8 @@ class OwnerPart:
         )
         for name in ("join", "leave", "members", "publish", "history"):
             methods.add(f"channel.{name}", getattr(self.host, name))
+        for name in ("count", "sessions", "push", "destroy"):
+            methods.add(f"channel.{name}", getattr(self.host, name))
         for name in ("announce", "repair", "compare"):
             methods.add(f"channel.{name}", getattr(self.host, name))
         methods.add_cast("channel.lost", self.host.lost)

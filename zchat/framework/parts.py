@@ -30,12 +30,15 @@ def open_store(settings: Settings, folder: Path) -> Store:
         ConfigError: the file cannot be used; the text says what to do.
     """
     rooms, journal = settings.rooms, settings.journal
+    # An owner that takes a channel learns from the journal what is a repeat, so it keeps that much.
+    kept = max(rooms.history, rooms.repeat_window)
+    age = max(rooms.history_age, rooms.repeat_age)
     if not journal.path:
-        return MemoryStore(_new_epoch, rooms.history)
+        return MemoryStore(_new_epoch, kept)
     options = JournalOptions(
         sync=journal.sync,
         boot=_BOOT.read_text().strip(),
-        retention=Retention(rooms.history, rooms.history_age),
+        retention=Retention(kept, age),
         new_epoch=_new_epoch,
         clock=lambda: time.time_ns() // 1_000_000,
     )

@@ -62,15 +62,16 @@ class Requests:
             self._node.rpc_server.fail(peer, request.id, error.code, error.message, **error.fields)
 
     async def _run(self, peer: RemotePeer, request: Request, snapshot: Snapshot) -> None:
-        until = time.monotonic() + request.budget_ms / 1000
+        budget = request.budget_ms / 1000
         session = BackendSession(snapshot, self._node.call)
         turn = self._dispatcher.turn(request.route, session.ref)
         if turn is None:
-            await self._answer(peer, request, session, until)
+            await self._answer(peer, request, session, budget)
             return
+        until = time.monotonic() + budget
         async with turn:
             session = await self._as_it_is_now(session, until)
-            await self._answer(peer, request, session, until)
+            await self._answer(peer, request, session, until - time.monotonic())
 
     async def _as_it_is_now(self, session: BackendSession, until: float) -> BackendSession:
         """The copy came with the request, before those that were first had changed the session."""
@@ -86,9 +87,8 @@ class Requests:
         return BackendSession(decode_snapshot(snapshot), self._node.call)
 
     async def _answer(
-        self, peer: RemotePeer, request: Request, session: BackendSession, until: float
+        self, peer: RemotePeer, request: Request, session: BackendSession, budget: float
     ) -> None:
-        budget = until - time.monotonic()
         route, body, message = request.route, request.body, request.message_id
         answer = await self._dispatcher.answer(route, session, body, message, budget)
         if not request.kind & NOTIFY:

@@ -94,13 +94,15 @@ def by_channel(key: str) -> Router:
 
     def route(
         session: Routable, msg: RoutedMessage, app: Cluster, servers: Sequence[Server]
-    ) -> str | None:
+    ) -> Server | str | None:
         channel = session.get(key)
         if not channel:
             raise RequestError(f"no {key} yet: enter first")
-        ids = [server.id for server in servers]
         owner = app.channels.owner(channel)
-        return owner if owner in ids else choose(channel, ids)
+        for server in servers:
+            if server.id == owner:
+                return server
+        return choose(channel, [server.id for server in servers])
 
     return route
 
@@ -192,16 +194,17 @@ class Routers:
         message = RoutedMessage(route, raw, self.schemas.get(route))
         picked = self._ask(server_type, session, message, servers)
         picked_id = picked.id if isinstance(picked, Server) else picked
-        if not any(server.id == picked_id for server in servers):
-            raise Unavailable(f"no server of type {server_type} for this request")
-        return str(picked_id)
+        for server in servers:
+            if server.id == picked_id:
+                return server.id
+        raise Unavailable(f"no server of type {server_type} for this request")
 
     def _ask(
         self, server_type: str, session: Routable, message: RoutedMessage, servers: Sequence[Server]
     ) -> Server | str | None:
         """Routers read what clients wrote: their faults must not be ours."""
-        others = self._routers.get(EVERY_OTHER, self._default)
-        router = self._routers.get(server_type, others)
+        routers = self._routers
+        router = routers.get(server_type) or routers.get(EVERY_OTHER, self._default)
         try:
             return router(session, message, self._cluster, servers)
         except RequestError:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
 import time
 from collections.abc import Awaitable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from zchat.cluster.context import Context
 from zchat.cluster.envelope import Request
@@ -21,13 +19,13 @@ from zchat.config.topology import Server, Topology
 from zchat.framework import lifecycle
 from zchat.framework.calls import PREFIX, incoming
 from zchat.framework.channels import Channel, Channels
-from zchat.framework.components import Components
-from zchat.framework.deadline import in_time
+from zchat.framework.components import Components, OuterPart
+from zchat.framework.course import Begin, Course
 from zchat.framework.dispatcher import Dispatcher, Surroundings
+from zchat.framework.footprint import footprint
 from zchat.framework.frontend_part import FrontendPart
-from zchat.framework.health import health
+from zchat.framework.health import health, needed
 from zchat.framework.lag import Lag
-from zchat.framework.lifecycle import Step, Work, name_of
 from zchat.framework.listing import Listing
 from zchat.framework.loads import Loads
 from zchat.framework.membership import owners
@@ -35,7 +33,6 @@ from zchat.framework.methods import Methods
 from zchat.framework.neighbours import Neighbours
 from zchat.framework.node import Node, NodeEvents
 from zchat.framework.owner_part import OwnerPart
-from zchat.framework.plan import Moment
 from zchat.framework.protection import limits, security
 from zchat.framework.requests import Requests
 from zchat.framework.ring_keeper import RingKeeper, others_rings, owners_rings
@@ -45,6 +42,7 @@ from zchat.framework.sessions import Sessions
 from zchat.framework.status import with_parts
 from zchat.framework.timers import Timers
 from zchat.framework.wire import load_wire
+from zchat.frontend.dialect import Dialect
 from zchat.protocol.handshake import ServerHandshake
 from zchat.rooms.channel import Framer
 from zchat.rooms.ring import Ring
@@ -56,21 +54,6 @@ logger = logging.getLogger("zchat.admin")
 
 _TICK = 0.1
 _POLL = 0.5
-_LEAST_DRAIN = 1.0
-"""Seconds that a hook of `before_stop` has in any case."""
-
-
-class OuterPart(Protocol):
-    """A part of a server beside zchat's own and the application's."""
-
-    async def start(self) -> None:
-        """Begin to work; called when the server's own parts have started."""
-
-    async def stop(self) -> None:
-        """Let go. Called before those parts stop; once, if it was started."""
-
-    def status(self) -> dict[str, Any]:
-        """What `zchat status` shows of it."""
 
 
 class Running:
@@ -139,9 +122,20 @@ class Running:
         )
         self._make_application()
         self._make_parts()
+        begin = Begin(self._start_peers, self._start_rooms, self._start_timers)
+        self._course = Course(
+            self.app,
+            begin,
+            self.node,
+            self.requests,
+            self.owner,
+            self.frontend,
+            self._timers,
+            self._outer,
+        )
         self.methods.add("server.status", self.status)
         self._neighbours = Neighbours(
-            self.node, self.methods, self.app, self._hooks, self._has_started, self._load
+            self.node, self.methods, self.app, self._course.hooks, self._has_started, self._load
         )
 
     def _make_application(self) -> None:
@@ -155,7 +149,7 @@ class Running:
         self.events = SessionEvents(app.session_hooks, self.server, self.node.call, self.node.spawn)
         self.notices = self._hear_notices()
         meet = self.notices.meet if self.notices else None
-        self.requests = Requests(self.node, self.dispatcher, meet)
+        self.requests: Requests = Requests(self.node, self.dispatcher, meet)
         for entry in app.remotes(own):
             method, route = getattr(app.instance(entry.cls), entry.method), str(entry.route)
             filtered = incoming(app.remote_filters, route, self.server.id, method)
@@ -191,6 +185,7 @@ class Running:
             self.rings = others_rings(own, types, self._ask_ring, self._ring_changed, shared=shared)
         self._ring_keeper = RingKeeper(self.rings, self.node.spawn)
         if self.server.takes_clients:
+            dialect = self._dialect()
             self.frontend = FrontendPart(
                 self.node,
                 self.methods,
@@ -199,7 +194,8 @@ class Running:
                 self.app,
                 self.events,
                 lambda name: Channel(name, self.channels),
-                self._handshake(),
+                self._handshake(dialect),
+                dialect,
                 self.app.routers.pick,
                 self.app.retried_routes(),
                 self.app.parts,
@@ -212,7 +208,7 @@ class Running:
         deadline = self.settings.cluster.request_deadline
         schemas = self.wire.protos.at_server.outgoing
         self.channels: Channels = Channels(
-            self.server.id, host, self.ring, self.node.call, deadline, schemas
+            self.server.id, host, self.ring, self.node.call, deadline, schemas, self.wire.push
         )
         held = self.frontend.sessions if self.frontend else ()
         self.sessions = Sessions(self.node.call, self._frontends, self.wire.push, lambda: held)
@@ -223,11 +219,16 @@ class Running:
     def _ask_ring(self, server_id: str) -> Awaitable[Any]:
         return self.node.call(server_id, "ring.get", ())
 
-    def _handshake(self) -> ServerHandshake:
+    def _dialect(self) -> Dialect:
+        told = self.app.told
+        return Dialect(*self.wire, codes=told.dictionary, schemas=told.protos)
+
+    def _handshake(self, dialect: Dialect) -> ServerHandshake:
+        heartbeat = self.app.told.heartbeat
         return ServerHandshake(
-            heartbeat=self.settings.client.heartbeat,
-            dictionary=self.wire.dictionary,
-            protos=self.wire.protos,
+            heartbeat=self.settings.client.heartbeat if heartbeat is None else heartbeat or None,
+            dictionary=dialect.dictionary,
+            protos=dialect.protos,
             limit=self.settings.limits.message_bytes,
             check_client=self.app.allows,
             asks=self.app.authenticator is not None,
@@ -246,26 +247,15 @@ class Running:
             StartError: a part cannot start; the text names it. What was started is stopped.
         """
         try:
-            await lifecycle.start(self.server.id, self._start_steps())
+            for component in self.components:
+                self._outer.add(component)
+            await lifecycle.start(self.server.id, self._course.start_steps())
         except BaseException:
             await self.stop(0)
             raise
         self._state = "ok"
         ports = ", ".join(f"{use} {port}" for use, port in self._ports())
         logger.info("%s is ready: pid %d, ports: %s", self.server.id, os.getpid(), ports)
-
-    def _start_steps(self) -> list[Step]:
-        for component in self.components:
-            self._outer.add(component)
-        steps = self._hook_steps("before_start")
-        steps.append(Step("peers", self._start_peers))
-        if self.owner:
-            steps.append(Step("rooms", self._start_rooms))
-        steps += [Step("timers", self._start_timers), *self.app.components.start_steps()]
-        if self.frontend:
-            steps.append(Step("clients", self.frontend.start))
-        steps += self._outer.start_steps()
-        return steps + self.app.components.after_start_steps() + self._hook_steps("after_start")
 
     async def stop(self, seconds: float | None = None) -> None:
         """Stop the parts, clients first. Idempotent: a second call returns at once.
@@ -281,43 +271,11 @@ class Running:
         was_ready, self._state = self._state == "ok", "stopping"
         self.node.speak_of_stopping()
         drain = self.settings.cluster.drain if seconds is None else seconds
-        await lifecycle.stop(self._stop_steps(drain, hooks=was_ready and seconds != 0))
+        hooks = was_ready and seconds != 0
+        await lifecycle.stop(self._course.stop_steps(drain, hooks=hooks))
         self._context.close()
         if was_ready:
             logger.info("%s has stopped", self.server.id)
-
-    def _stop_steps(self, drain: float, *, hooks: bool) -> list[Step]:
-        deadline = time.monotonic() + drain
-        steps = []
-        if hooks:
-            steps += [
-                Step(step.name, partial(self._in_time, step.run, deadline))
-                for step in self._hook_steps("before_stop")
-            ]
-        steps.append(Step("new requests", self.requests.stop))
-        steps += self._outer.stop_steps()
-        if self.frontend:
-            steps.append(Step("clients", partial(self._stop_frontend, deadline)))
-        steps.append(Step("requests under way", partial(self._finish_work, deadline)))
-        steps += [*self.app.components.stop_steps(), Step("timers", self._timers.cancel)]
-        # Rooms after peers: what comes from peers finds its rooms open.
-        steps.append(Step("peers", self.node.close))
-        if self.owner:
-            steps.append(Step("rooms", self.owner.stop))
-        return steps
-
-    def _hooks(self, moment: Moment) -> list[Work]:
-        return self.app.hooks(moment, self.server.type)
-
-    def _hook_steps(self, moment: Moment) -> list[Step]:
-        return [
-            Step(f"{moment} {name_of(hook)}", partial(hook, self.app))
-            for hook in self._hooks(moment)
-        ]
-
-    async def _in_time(self, work: Work, deadline: float) -> None:
-        left = max(deadline - time.monotonic(), _LEAST_DRAIN)
-        await in_time(lifecycle.run(work), left)
 
     def _start_peers(self) -> None:
         self.node.bind()
@@ -331,16 +289,6 @@ class Running:
     def _start_timers(self) -> None:
         self._timers.every(_TICK, self._tick)
         self._timers.every(_POLL, self._poll)
-
-    async def _stop_frontend(self, deadline: float) -> None:
-        """See clients off in the time that hooks have left."""
-        assert self.frontend is not None, "only frontends have clients"
-        await self.frontend.stop(max(deadline - time.monotonic(), 0))
-
-    async def _finish_work(self, deadline: float) -> None:
-        """Let requests under way be answered."""
-        while self.node.busy and time.monotonic() < deadline:  # noqa: ASYNC110 (a count, no event)
-            await asyncio.sleep(0.01)
 
     def _ports(self) -> Iterator[tuple[str, int]]:
         """Those of servers.json that are in use here."""
@@ -434,17 +382,11 @@ class Running:
 
     def health(self) -> dict[str, Any]:
         """What /healthz answers; see `zchat.framework.health`."""
-        answer = health(self._state, self._needed(), self.node.is_up)
-        return {"status": answer.pop("status"), "id": self.server.id, **answer}
-
-    def _needed(self) -> dict[str, tuple[Server, ...]]:
-        """The listed servers that this one works with, by type."""
-        if not self.frontend:
-            return {}
-        topology = self.servers.topology
+        topology, watched = self.servers.topology, self.app.watched(self.server.type)
         owning = owners(topology, self.app.channel_types)
-        wanted = {*self.app.watched(self.server.type), *(server.type for server in owning)}
-        return {kind: found for kind in sorted(wanted) if (found := topology.of_type(kind))}
+        listed = needed(topology, watched, owning) if self.frontend else {}
+        answer = health(self._state, listed, self.node.is_up)
+        return {"status": answer.pop("status"), "id": self.server.id, **answer}
 
     async def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this server."""
@@ -453,6 +395,7 @@ class Running:
             "type": self.server.type,
             "pid": os.getpid(),
             "uptime": round(time.monotonic() - self.started, 1),
+            **footprint(),
             "queues": {
                 peer.server_id: peer.queued_bytes for peer in self.node.client.peers.values()
             },

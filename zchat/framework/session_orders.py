@@ -10,6 +10,7 @@ from zchat.errors import RequestError
 from zchat.framework.context import current
 from zchat.framework.logins import Logins
 from zchat.framework.methods import Methods
+from zchat.frontend.dialect import Dialect
 from zchat.frontend.disconnect import KICKED, Disconnect
 from zchat.frontend.session import Session, SessionTable
 from zchat.rooms.presence import SessionRef
@@ -25,6 +26,7 @@ class SessionOrders:
         logins: binds them.
         drop: takes a session out of a channel whose owner cannot be told.
         methods: where the orders are offered.
+        dialect: what clients here speak.
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class SessionOrders:
         logins: Logins,
         drop: Callable[[Session, str], None],
         methods: Methods,
+        dialect: Dialect,
     ) -> None:
         self._sessions = sessions
         self._logins = logins
         self._drop_from = drop
+        self._dialect = dialect
         methods.add("session.push", self._push)
         methods.add("session.bind", self._bind)
         methods.add("session.unbind", self._unbind)
@@ -46,6 +50,7 @@ class SessionOrders:
         methods.add("session.of_uid", self._of_uid)
         methods.add("session.kick_uid", self._kick_uid)
         methods.add("session.push_to", self._push_to)
+        methods.add("session.broadcast", self._broadcast)
 
     def _session(self, ref: SessionRef) -> Session:
         """Of this life of the frontend: ids begin anew with each."""
@@ -94,6 +99,8 @@ class SessionOrders:
 
     async def _push_to(self, uids: list[str], package: bytes) -> list[str]:
         """Send a push to all sessions of these; returns the uids that have none here."""
+        if not self._dialect.is_whole:
+            package = self._dialect.push(package)
         missing = []
         for uid in uids:
             sessions = self._sessions.of_uid(uid)
@@ -102,6 +109,20 @@ class SessionOrders:
             if not sessions:
                 missing.append(uid)
         return missing
+
+    async def _broadcast(self, package: bytes, where: dict[str, Any], bound: bool) -> int:
+        """Send a push to all sessions that have these settings; returns how many there are."""
+        if not self._dialect.is_whole:
+            package = self._dialect.push(package)
+        count = 0
+        for session in list(self._sessions):
+            settings = session.settings
+            if bound and not session.uid:
+                continue
+            if all(key in settings and settings[key] == where[key] for key in where):
+                session.connection.send(package)
+                count += 1
+        return count
 
     def _close(self, session: Session, reason: str) -> None:
         """A session that kicks itself gets the answer to that request first."""

@@ -114,6 +114,35 @@ class Sessions:
                 missing.intersection_update(answer)
         return [uid for uid in wanted if uid in missing]
 
+    async def broadcast(
+        self,
+        frontends: Iterable[str],
+        route: str,
+        body: Any,
+        *,
+        where: dict[str, Any] | None = None,
+        bound: bool = False,
+    ) -> int:
+        """Push to all clients of some frontends. Best effort, like `push_to`.
+
+        Args:
+            frontends: their ids.
+            route: the push that clients get.
+            body: its body.
+            where: only to sessions that have these settings.
+            bound: only to those of which is known who they are.
+
+        Returns:
+            How many sessions it was sent to. Those of a frontend that does not answer are not
+            counted.
+
+        Raises:
+            ValueError, TypeError: the body cannot be sent, or does not fit the route's schema.
+        """
+        args = (self._package(route, body), where or {}, bound)
+        answers = await self._gather("session.broadcast", *args, frontends=frontends)
+        return sum(answer for answer in answers if not isinstance(answer, BaseException))
+
     async def _ask_all(self, method: str, *args: Any) -> list[Any]:
         answers = await self._gather(method, *args)
         for answer in answers:
@@ -121,9 +150,12 @@ class Sessions:
                 raise answer
         return answers
 
-    async def _gather(self, method: str, *args: Any) -> list[Any]:
+    async def _gather(
+        self, method: str, *args: Any, frontends: Iterable[str] | None = None
+    ) -> list[Any]:
         """What each frontend answers, or the RequestError with which it does not."""
-        calls = (self._call(server, method, args, patient=False) for server in self._frontends())
+        asked = self._frontends() if frontends is None else frontends
+        calls = (self._call(server, method, args, patient=False) for server in asked)
         answers = await asyncio.gather(*calls, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, RequestError):

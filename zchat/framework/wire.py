@@ -21,6 +21,7 @@ from zchat.protocol.dictionary import MAX_CODE, MAX_ROUTE, RouteDictionary
 from zchat.protocol.message import data_push
 from zchat.protocol.protos import Protos
 from zchat.protocol.schema import Parsed, SchemaError, parse
+from zchat.rooms.wish import PRESENCE
 
 DICTIONARY = "dictionary.json"
 SERVER_PROTOS = "serverProtos.json"
@@ -94,6 +95,7 @@ def _messages(path: Path) -> Parsed:
         raise source.error(error.key, error.problem) from None
     for key in file.dropped:
         raise source.error(key, "another field of this message has the same tag")
-    if HISTORY_LOST in file.messages:
-        raise source.error((HISTORY_LOST,), "this push is zchat's own, and JSON")
+    for route in (HISTORY_LOST, PRESENCE):
+        if route in file.messages:
+            raise source.error((route,), "this push is zchat's own, and JSON")
     return file.messages

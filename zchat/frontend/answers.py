@@ -46,6 +46,8 @@ class Compared(msgspec.Struct, array_like=True, gc=False):
     epoch: str
     version: int
     changes: list[PresenceChange]
+    unknown: bool = False
+    """It has forgotten what changed since the roster's version: it has to see the roster itself."""
 
 
 def read(raw: object, kind: type[T]) -> T:

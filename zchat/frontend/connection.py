@@ -74,6 +74,10 @@ OnMessage: TypeAlias = Callable[["Connection", Message], None]
 OnClose: TypeAlias = Callable[["Connection", Disconnect], None]
 
 
+def _nothing() -> None:
+    """Nobody has the same bytes for many connections."""
+
+
 class Connections:
     """All client connections of one frontend, and what they share.
 
@@ -91,6 +95,7 @@ class Connections:
             comes from this connection any more.
         on_handshake: decides about a client by calling the connection's `accept` or `refuse`, at
             once or later; needed when `handshake.asks`. Without a decision in time the client goes.
+        on_flush: see `Flusher`.
         clock: seconds; deadlines and `tick` are in its time.
 
     Attributes:
@@ -109,6 +114,7 @@ class Connections:
         on_message: OnMessage,
         on_close: OnClose,
         on_handshake: OnHandshake | None = None,
+        on_flush: Callable[[], None] = _nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -121,7 +127,7 @@ class Connections:
         self.on_handshake = on_handshake
         self.sockets: set[Connection] = set()
         self.counters: Counter[str] = Counter()
-        self.flusher = Flusher(self.loop, limits.outbox_bytes)
+        self.flusher = Flusher(self.loop, limits.outbox_bytes, on_flush)
         self.wheel: Wheel[Expiring] = Wheel(_GRANULARITY)
         self.messages = Rate(limits.messages_per_second, limits.messages_burst)
         self.bytes = Rate(limits.bytes_per_second, limits.bytes_burst)
@@ -324,6 +330,10 @@ class Connection(Outbox):
         protocol = self._protocol
         try:
             if isinstance(packages, bytes):
+                message = protocol.message(packages)
+                if message is not None:
+                    self._shared.on_message(self, message)
+                    return
                 events = protocol.receive(packages)
             else:
                 events = protocol.receive_packages(packages)

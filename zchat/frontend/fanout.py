@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection, Sequence
+from itertools import islice
+from typing import Final
 
 from zchat.frontend.disconnect import SLOW_READER
-from zchat.frontend.local_channel import LocalChannel, Wanted
+from zchat.frontend.local_channel import LocalChannel, Readers
 from zchat.frontend.session import Held, Membership
+
+_AT_ONCE: Final = 512  # deliveries of a turn that take the short way: 3 ms; others wait their turn
+_PORTION: Final = 262_144  # bytes of one channel in a turn, so that whoever reads keeps up with us
+
+Frame = tuple[bytes, Readers | None]
 
 
 class Fanout:
@@ -31,44 +39,112 @@ class Fanout:
         self._dirty: list[LocalChannel] = []
         self.counters = counters
 
-    def queue(self, local: LocalChannel, data: bytes, wanted: Wanted | None) -> None:
-        """A frame for the live members, or for those who are `wanted`; sent with this turn."""
+    def queue(self, local: LocalChannel, data: bytes, readers: Readers | None) -> None:
+        """A frame for the live members, or for those of `readers`; sent with this turn.
+
+        More than 256 KiB are sent over several turns, or members would be cut off who read as
+        fast as they can. What waits is what came in one turn, which its reader bounds.
+        """
         if not local.live:
             return
         if not local.out:
             if not self._dirty:
-                asyncio.get_running_loop().call_soon(self._flush_all)
+                asyncio.get_running_loop().call_soon(self.flush_all)
             self._dirty.append(local)
-        local.out.append((data, wanted))
+        local.out.append((data, readers))
+        local.waiting += len(data)
 
-    def _flush_all(self) -> None:
+    def flush_all(self) -> None:
+        """Sends what the channels have for their members; for the end of a turn."""
+        if not self._dirty:
+            return
         dirty, self._dirty = self._dirty, []
+        at_once = _AT_ONCE
         for local in dirty:
-            self.flush(local)
+            at_once = self._send(local, at_once)
 
     def flush(self, local: LocalChannel) -> None:
-        """One `enqueue` per member, of bytes that members with the same frames share."""
-        out, local.out = local.out, []
-        if not out:
-            return
-        if all(wanted is None for _, wanted in out):
-            self.counters["deliveries"] += len(out) * len(local.live)
-            data = out[0][0] if len(out) == 1 else b"".join([data for data, _ in out])
-            for membership in local.live.values():
-                membership.session.connection.enqueue(data)
-            return
+        """All that is queued is on its way, behind what each member's connection has."""
+        out, local.out, local.waiting = local.out, [], 0
+        if out:
+            self._hand_out(local, out, 0)
+
+    def flush_member(self, local: LocalChannel, membership: Membership) -> None:
+        """As `flush`, for one member that is not to get it with the others."""
+        key = membership.session.id
+        if local.out and key in local.live:
+            mine = [data for data, readers in local.out if readers is None or key in readers]
+            self.counters["deliveries"] += len(mine)
+            membership.session.connection.enqueue(b"".join(mine))
+
+    def _send(self, local: LocalChannel, at_once: int) -> int:
+        out = local.out
+        if local.waiting > _PORTION and len(out) > 1:
+            out = self._portion(local)
+        else:
+            local.out, local.waiting = [], 0
+        return self._hand_out(local, out, at_once) if out else at_once
+
+    def _portion(self, local: LocalChannel) -> list[Frame]:
+        """What goes out in this turn; the rest follows in the next ones."""
+        size = count = 0
+        for data, _ in local.out:
+            if count and size + len(data) > _PORTION:
+                break
+            size += len(data)
+            count += 1
+        portion, local.out = local.out[:count], local.out[count:]
+        local.waiting -= size
+        asyncio.get_running_loop().call_soon(self._go_on, local)
+        return portion
+
+    def _go_on(self, local: LocalChannel) -> None:
+        self._send(local, _AT_ONCE)
+        if local.waiting <= _PORTION:
+            self.promote(local)
+
+    def _hand_out(self, local: LocalChannel, out: Sequence[Frame], at_once: int) -> int:
+        """Gives each member its part of `out`; returns how many may still be sent to at once."""
+        live = local.live
+        apart = [readers for _, readers in out if readers is not None]
+        if not apart:
+            common = [data for data, _ in out]
+            return self._deliver(live.values(), common, at_once)
+        common = [data for data, readers in out if readers is None or readers.but]
+        special = frozenset[int]().union(*[readers.sessions for readers in apart])
         joined: dict[tuple[bytes, ...], bytes] = {}
-        for membership in local.live.values():
-            mine = tuple([data for data, wanted in out if wanted is None or wanted(membership)])
+        for key in special & live.keys():
+            mine = tuple([data for data, readers in out if readers is None or key in readers])
             if mine:
                 self.counters["deliveries"] += len(mine)
                 data = joined.get(mine) or joined.setdefault(mine, b"".join(mine))
-                membership.session.connection.enqueue(data)
+                live[key].session.connection.enqueue(data)
+        others = [member for key, member in live.items() if key not in special] if common else ()
+        return self._deliver(others, common, at_once)
 
-    def hold_all(self, local: LocalChannel, held: Held, wanted: Wanted | None) -> None:
-        """A frame for the joining members, or for those who are `wanted`."""
-        for membership in local.joining.values():
-            if wanted is None or wanted(membership):
+    def _deliver(
+        self, members: Collection[Membership], frames: Sequence[bytes], at_once: int
+    ) -> int:
+        """All of these get the same: what is done per frame or room is not done per member."""
+        self.counters["deliveries"] += len(frames) * len(members)
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        walk = iter(members)
+        for membership in islice(walk, at_once):
+            membership.session.connection.deliver(data)
+        for membership in walk:
+            membership.session.connection.enqueue(data)
+        return max(0, at_once - len(members))
+
+    def send(self, local: LocalChannel, membership: Membership, data: bytes) -> None:
+        """A frame for one live member, after all that is queued."""
+        self.flush(local)
+        self.counters["deliveries"] += 1
+        membership.session.connection.enqueue(data)
+
+    def hold_all(self, local: LocalChannel, held: Held, readers: Readers | None) -> None:
+        """A frame for the joining members, or for those of `readers`."""
+        for key, membership in local.joining.items():
+            if readers is None or key in readers:
                 self.hold(membership, held)
 
     def hold(self, membership: Membership, held: Held) -> None:
@@ -96,6 +172,8 @@ class Fanout:
         now = local.follower.position
         if start is None or now is None or start.epoch != now.epoch or not membership.answered:
             return
+        if local.waiting > _PORTION:
+            return  # `flush` would give all of it to all members: later, see `_go_on`
         held, membership.held, membership.held_bytes = membership.held or (), None, 0
         for entry in held:
             if membership.wants(entry):

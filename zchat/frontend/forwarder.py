@@ -14,11 +14,11 @@ from collections.abc import Callable
 from zchat.cluster.envelope import IDEMPOTENT, NOTIFY, Answer, Failure, Reply
 from zchat.cluster.rpc_client import RpcClient
 from zchat.errors import RequestError, Unavailable
+from zchat.frontend.dialect import Dialect
 from zchat.frontend.hub import Hub
 from zchat.frontend.lane import Lane
 from zchat.frontend.session import Session
 from zchat.protocol.message import Message, data_response
-from zchat.protocol.protos import NO_PROTOS, ProtoCodec
 from zchat.route import server_type
 
 logger = logging.getLogger("zchat.session")
@@ -97,7 +97,7 @@ class Forwarder:
             requests are answered with 429 and notifies dropped; both are counted.
         now: seconds of the clock that `tick` tells.
         retried: routes whose handlers may run twice.
-        bodies: writes what requests are answered with that no handler answers.
+        dialect: what clients speak, and what servers do.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Forwarder:
         limit: int,
         now: float,
         retried: frozenset[str] = frozenset(),
-        bodies: ProtoCodec = NO_PROTOS.at_server,
+        dialect: Dialect | None = None,
     ) -> None:
         self._own_type = own_type
         self._client = client
@@ -123,7 +123,7 @@ class Forwarder:
         self._limit = limit
         self._now = now
         self._retried = retried
-        self._bodies = bodies
+        self._dialect = dialect or Dialect()
         self._holding: dict[Lane[Waiting], None] = {}
         self.counters: Counter[str] = Counter()
 
@@ -142,6 +142,8 @@ class Forwarder:
                 session.in_flight = set()
             session.in_flight.add(message.id)
         try:
+            if not self._dialect.is_whole:
+                waiting.message = self._dialect.request(message)
             self._send(waiting)
         except Exception as error:
             self._refuse(waiting, error)
@@ -293,9 +295,11 @@ class Forwarder:
         self.finish(waiting, waiting.failure or self._failure(waiting.message, error))
 
     def _failure(self, message: Message, error: RequestError) -> bytes:
-        return self._bodies.failure(message.route, error.body())
+        return self._dialect.bodies.failure(message.route, error.body())
 
     def _write(self, session: Session, message: Message, body: bytes) -> None:
+        if not self._dialect.is_whole:
+            body = self._dialect.answer(message.route, body)
         try:
             answer = data_response(message.id, body)
         except ValueError as error:  # another server's dispatcher may have other limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zchat.frontend.fanout import Fanout
 from zchat.frontend.frames import frame
-from zchat.frontend.local_channel import LocalChannel
+from zchat.frontend.local_channel import LocalChannel, Readers
 from zchat.protocol.body import dumps
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import data_push
@@ -48,7 +48,7 @@ class Holes:
         assert local.follower.position is not None
         epoch = local.follower.position.epoch
         data = self._push(StreamPosition(epoch, 0), first)
-        self._fanout.queue(local, data, lambda member: member.session.id in began)
+        self._fanout.queue(local, data, Readers(began))
         for member in local.joining.values():
             if member.session.id in began:
                 self._fanout.hold(member, (epoch, 1, None, data))

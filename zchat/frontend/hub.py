@@ -16,8 +16,9 @@ Frames of one drain are joined once per channel and handed to every live member 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from zchat.cluster.subscriber import Subscriber
 from zchat.errors import ClusterError
@@ -25,11 +26,21 @@ from zchat.frontend.disconnect import OUTRUN
 from zchat.frontend.fanout import Fanout
 from zchat.frontend.frames import frame
 from zchat.frontend.holes import Holes
-from zchat.frontend.local_channel import LocalChannel, Wanted
+from zchat.frontend.local_channel import LocalChannel
+from zchat.frontend.pending_joins import PendingJoins
+from zchat.frontend.refusals import Refusals
 from zchat.frontend.session import Membership, Session
+from zchat.frontend.telling import Telling
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
 from zchat.rooms.follower import Run
-from zchat.rooms.stream import PresenceChange, Published, StreamPosition, decode_frame
+from zchat.rooms.stream import (
+    PresenceChange,
+    PresenceChanges,
+    Published,
+    Pushed,
+    StreamPosition,
+    decode_frame,
+)
 
 logger = logging.getLogger("zchat.session")
 
@@ -44,6 +55,9 @@ class Hub:
         lost: called with a membership whose session has closed, and the channel's owner.
         hold_limit: bytes held per joining member, see `Fanout`.
         dictionary: the routes that have codes.
+        framed: makes of a package what is sent to clients.
+        join_timeout: seconds in which an owner admits who it has ordered in, or gives it up.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -55,26 +69,48 @@ class Hub:
         *,
         hold_limit: int = 1 << 20,
         dictionary: RouteDictionary = EMPTY,
+        framed: Callable[[bytes], bytes] = frame,
+        join_timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._subscriber = subscriber
         self._fetch = fetch
         self._compare = compare
         self._lost = lost
+        self._framed = framed
         self.channels: dict[str, LocalChannel] = {}
         self.counters: Counter[str] = Counter()
         self._fanout = Fanout(self.counters, hold_limit)
         self._holes = Holes(self._fanout, dictionary)
+        self._dictionary = dictionary
+        self._pending = PendingJoins(join_timeout, clock)
+        self._refusals = Refusals()
 
     # Orders of the owner
 
     def join(
-        self, session: Session, channel: str, uid: str, owner: str, token: bytes, origin: int
-    ) -> None:
+        self,
+        session: Session,
+        channel: str,
+        uid: str,
+        owner: str,
+        token: bytes,
+        origin: int,
+        differences: bool = False,
+    ) -> bool:
         """The owner wants this session in: subscribe, send its token, hold from now on.
 
         A session has one uid in a channel: under another one it comes in as somebody new. One that
         is in already is held up again, so that the new answer comes first, with its member list.
+
+        Args:
+            differences: see `Membership`.
+
+        Returns:
+            False when the request that it comes in by was answered with an error already.
         """
+        if self._refusals.has(session, origin):
+            return False
         membership = (session.memberships or {}).get(channel)
         if membership is not None and membership.uid != uid:
             self._lost(membership, owner)
@@ -82,11 +118,16 @@ class Hub:
             membership = None
         if membership is None:
             membership = self._enter(session, channel, uid, owner, origin)
+            membership.base = self.channels[channel].base(owner, token)
         elif origin:
             self._hold_up(membership, origin)
+        membership.differences = differences
         membership.owner = owner
         membership.token = membership.order = token
-        self._subscriber.send_token(token)
+        if membership.position is None:
+            self._pending.add(membership)
+        self._subscriber.send_token(membership.shown)
+        return True
 
     def joined(
         self,
@@ -95,16 +136,22 @@ class Hub:
         owner: str,
         position: StreamPosition,
         version: int,
+        token: bytes,
         since: float,
         exclusive: bool,
         resume: str,
-        uids: Sequence[str],
+        uids: Collection[str],
+        since_base: bool = False,
+        gone: Collection[str] = (),
     ) -> bool:
         """The owner admitted this session; it is a member from after `position` on.
 
         Args:
             owner: who says so; the channel may have another one by now.
+            token: of the order that it followed.
             uids: the member list, as it stands in the answer to come.
+            since_base: whether these are only those who came since the base of that order.
+            gone: those who went since then.
 
         Returns:
             False when it left, or its connection closed, while the order was under way; or when
@@ -114,6 +161,11 @@ class Hub:
         membership = (session.memberships or {}).get(channel)
         if membership is None or local is None:
             return False
+        if since_base:
+            base = membership.base
+            if base is None or base.token != token:
+                return True  # it has left and was ordered in again since: that order counts
+            uids = (base.uids | set(uids)) - set(gone)
         counts = membership.position is None or membership.again
         if counts and membership.is_outrun(position):
             # By an owner that was none any more, while the next one's frames came already.
@@ -123,7 +175,10 @@ class Hub:
         same = owner == local.owner and local.follower.epoch in ("", position.epoch)
         if membership.position is None or not membership.answered:  # else it has another list
             local.take_list(membership, uids, version if same else 0)
-        membership.token = b""
+        if membership.token == token:  # else another order is still to be followed
+            membership.token = b""
+            membership.base = None
+        self._pending.done(membership)
         membership.since = since
         membership.exclusive = exclusive
         membership.resume = resume
@@ -141,15 +196,15 @@ class Hub:
     def leave(self, session: Session, channel: str) -> None:
         """Take a session out of a channel; the channel goes when it was the last. Idempotent."""
         memberships = session.memberships
-        if memberships is None or memberships.pop(channel, None) is None:
+        membership = memberships.pop(channel, None) if memberships is not None else None
+        if memberships is None or membership is None:
             return
+        self._pending.done(membership)
         if not memberships:
             session.memberships = None
         local = self.channels[channel]
-        self._fanout.flush(local)
-        local.live.pop(session.id, None)
-        local.joining.pop(session.id, None)
-        local.apart.pop(session.id, None)
+        self._fanout.flush_member(local, membership)
+        local.leave(membership)
         if not local.live and not local.joining:
             del self.channels[channel]
             self._count(local, self.counters)
@@ -164,12 +219,36 @@ class Hub:
         if membership is not None and membership.order == token:
             self.leave(session, channel)
 
+    def refused(self, session: Session, request: int) -> None:
+        """This request of it is about to be answered with an error: its joins are undone.
+
+        Else a client would be in a room that it was refused, and in the one that it meant to leave.
+        """
+        self._refusals.add(session, request)
+        for channel, membership in list((session.memberships or {}).items()):
+            if membership.origin == request:
+                self._lost(membership, self.channels[channel].owner)
+                self.leave(session, channel)
+
     def abandon(self, owner: str) -> None:
-        """That life of `owner` is over: the joins that it had not admitted died with it."""
+        """That life of `owner` is over: the joins that it had not admitted died with it.
+
+        Or the word of it did, where the answer came by another way.
+        """
         for local in list(self.channels.values()):
             for membership in list(local.joining.values()):
                 if membership.owner == owner and membership.position is None:
+                    if membership.answered:
+                        self._never_told(membership)
                     self.leave(membership.session, local.name)
+
+    def tick(self) -> None:
+        """Send away whose owner's word was lost with its link; call it about every 100 ms.
+
+        Its client may have been told that it is in: then it would never hear anything.
+        """
+        for membership in self._pending.overdue():
+            self._never_told(membership)
 
     # The session's side
 
@@ -193,9 +272,13 @@ class Hub:
         for local in self.channels.values():
             for membership in local.memberships:
                 if membership.token and membership.owner == owner:
-                    self._subscriber.send_token(membership.token)
+                    self._subscriber.send_token(membership.shown)
 
     # The stream's side
+
+    def flush(self) -> None:
+        """Sends what the channels have for their members; for the end of a turn."""
+        self._fanout.flush_all()
 
     def on_frame(self, channel: str, payload: bytes) -> None:
         """A frame from an owner. Late ones of channels just left are dropped and counted."""
@@ -215,7 +298,12 @@ class Hub:
             if local.follower.missing:
                 self._fetch(local)
         elif isinstance(message, PresenceChange):
-            self._take_change(local, message)
+            self._take_changes(local, (message,))
+        elif isinstance(message, PresenceChanges):
+            self._take_changes(local, message.changes)
+        elif isinstance(message, Pushed):
+            readers = None if message.audience is None else local.readers(message.audience)
+            self._fanout.queue(local, self._framed(message.package), readers)
         else:
             self.counters["bad_frames"] += 1  # a beat has a topic of its own
 
@@ -286,9 +374,11 @@ class Hub:
         known = local.roster.version
         if known != asked and changes and changes[0].version > asked + 1:
             return
+        telling = Telling(local, self._fanout, self._framed, self._dictionary)
         for change in changes:
             if change.version >= known:
-                self._tell(local, change)
+                telling.take(change)
+        telling.finish()
         local.roster.reach(version, heard)
         local.settle()
 
@@ -319,17 +409,22 @@ class Hub:
         if local is None:
             local = self.channels[channel] = LocalChannel(channel, owner)
             self._subscriber.subscribe(channel)
-        membership = Membership(session, channel, uid, owner, origin)
+        membership = Membership(session, local.name, uid, owner, origin)
         membership.floor = local.follower.last
-        local.joining[session.id] = membership
+        local.enter(membership)
         if session.memberships is None:
             session.memberships = {}
-        session.memberships[channel] = membership
+        session.memberships[local.name] = membership
         return membership
 
     def _send_away(self, membership: Membership) -> None:
         """It was let in where we cannot begin any more: it can when it comes back."""
         self.counters["outrun"] += 1
+        membership.session.connection.close(OUTRUN)
+
+    def _never_told(self, membership: Membership) -> None:
+        """Whether it is in will not be heard any more: its client is told to come back."""
+        self.counters["joins_unheard"] += 1
         membership.session.connection.close(OUTRUN)
 
     def _hold_up(self, membership: Membership, origin: int) -> None:
@@ -338,7 +433,7 @@ class Hub:
         membership.again = origin == membership.origin
         membership.origin = origin
         if session.id in local.live and not membership.answered:
-            self._fanout.flush(local)
+            self._fanout.flush_member(local, membership)
             local.joining[session.id] = local.live.pop(session.id)
 
     def _deliver(self, local: LocalChannel, runs: Sequence[Run]) -> None:
@@ -346,55 +441,37 @@ class Hub:
             return
         assert local.follower.position is not None
         epoch = local.follower.position.epoch
-        self._holes.tell_began(local, runs[0].first)
+        if local.began:
+            self._holes.tell_began(local, runs[0].first)
         for run in runs:
             for offset, item in enumerate(run.items, run.first):
-                data = frame(item.package)
-                wanted = None if item.audience is None else _among(item.audience)
-                self._fanout.queue(local, data, wanted)
+                data = self._framed(item.package)
+                readers = None if item.audience is None else local.readers(item.audience)
+                self._fanout.queue(local, data, readers)
                 if local.joining:
-                    self._fanout.hold_all(local, (epoch, offset, None, data), wanted)
+                    self._fanout.hold_all(local, (epoch, offset, None, data), readers)
         if local.joining:
             self._fanout.promote(local)
 
-    def _take_change(self, local: LocalChannel, change: PresenceChange) -> None:
-        """A change from the stream: told if it is the next one, else those between are asked for.
+    def _take_changes(self, local: LocalChannel, changes: Sequence[PresenceChange]) -> None:
+        """A frame of changes: told if they are the next, else those between are asked for.
 
         Who changed it, and how, the owner's answer says again: nothing has to be held for it.
         """
         roster, position = local.roster, local.follower.position
-        if position is None:
-            roster.hear(change.version)
-        elif change.epoch != position.epoch or change.version <= roster.version:
-            self.counters["old_presence"] += 1
-        elif roster.is_next(change):
-            self._tell(local, change)
-            roster.version = change.version
-            local.settle()
-        else:
-            self.counters["presence_gaps"] += 1
-            roster.hear(change.version)
-            self._compare(local)
-
-    def _tell(self, local: LocalChannel, change: PresenceChange) -> None:
-        """Who came or went is told to those who do not know, never to the one it is about.
-
-        Who is not admitted yet has no member list: what is held for it is held against that.
-        """
-        wanted = local.take(change)
-        if not change.package:
-            return
-        data = frame(change.package)
-        held = (change.epoch, 0, change, data)
-        if wanted is not None:
-            self._fanout.queue(local, data, wanted)
-        for member in list(local.joining.values()):
-            if member.position is None:
-                if member.uid != change.uid:
-                    self._fanout.hold(member, held)
-            elif wanted is not None and wanted(member):
-                self._fanout.hold(member, held)
-
-
-def _among(audience: tuple[str, ...]) -> Wanted:
-    return lambda membership: membership.uid in audience
+        telling = Telling(local, self._fanout, self._framed, self._dictionary)
+        for change in changes:
+            if position is None:
+                roster.hear(change.version)
+            elif change.epoch != position.epoch or change.version <= roster.version:
+                self.counters["old_presence"] += 1
+            elif roster.is_next(change):
+                telling.take(change)
+                roster.version = change.version
+                local.settle()
+            else:
+                self.counters["presence_gaps"] += 1
+                roster.hear(changes[-1].version)
+                self._compare(local)
+                break
+        telling.finish()

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
 
 from zchat.frontend.roster import Roster
-from zchat.frontend.session import Membership
+from zchat.frontend.session import Base, Membership
 from zchat.rooms.follower import Follower
 from zchat.rooms.stream import PresenceChange
 
-Wanted = Callable[[Membership], bool]
-"""Says whether a frame is for a member; None stands for everybody."""
+_SCANNED: Final = 32  # members up to which looking at each costs less than keeping an index
+
+
+class Readers(NamedTuple):
+    """Which of the members a frame is for; None in its place stands for all of them."""
+
+    sessions: frozenset[int]
+    but: bool = False
+    """Whether it is for all but these."""
+
+    def __contains__(self, session: object) -> bool:
+        return (session in self.sessions) is not self.but
 
 
 class LocalChannel:
     """A channel that has members on this frontend."""
 
     __slots__ = (
+        "_sessions",
         "apart",
         "began",
         "comparing",
@@ -29,6 +41,7 @@ class LocalChannel:
         "owner",
         "placed",
         "roster",
+        "waiting",
     )
 
     def __init__(self, name: str, owner: str) -> None:
@@ -45,10 +58,14 @@ class LocalChannel:
         """Sessions that were here in the epoch before, and have not been told that it ended."""
         self.live: dict[int, Membership] = {}
         self.joining: dict[int, Membership] = {}
-        self.out: list[tuple[bytes, Wanted | None]] = []
+        self.out: list[tuple[bytes, Readers | None]] = []
         """Frames of this turn, and for which of the live members each is."""
+        self.waiting = 0
+        """Bytes of `out`."""
         self.fetching = False
         self.comparing = False
+        self._sessions: dict[str, tuple[int, ...]] | None = None
+        """The sessions of each uid here; None until somebody is looked for in a large room."""
 
     @property
     def is_behind(self) -> bool:
@@ -67,7 +84,14 @@ class LocalChannel:
         """Whether any member here has a member list."""
         return bool(self.live) or any(m.position is not None for m in self.joining.values())
 
-    def take_list(self, member: Membership, uids: Sequence[str], version: int) -> None:
+    def base(self, owner: str, token: bytes) -> Base | None:
+        """What that owner need not tell of its member list; None when all of it has to be told."""
+        roster = self.roster
+        if owner != self.owner or not self.told or not roster.version:
+            return None
+        return Base(token, roster.version, roster.copy())
+
+    def take_list(self, member: Membership, uids: Collection[str], version: int) -> None:
         """A member comes in, or is let in once more, with this list.
 
         Args:
@@ -82,15 +106,46 @@ class LocalChannel:
         self.apart[member.session.id] = member
         self.settle()
 
-    def take(self, change: PresenceChange) -> Wanted | None:
-        """The roster takes a change over; returns whom it is to be told, None when nobody."""
+    def enter(self, member: Membership) -> None:
+        """A member joins."""
+        self.joining[member.session.id] = member
+        if self._sessions is not None:
+            self._sessions[member.uid] = (*self._sessions.get(member.uid, ()), member.session.id)
+
+    def leave(self, member: Membership) -> None:
+        """It is no member any more."""
+        session = member.session.id
+        for members in (self.live, self.joining, self.apart):
+            members.pop(session, None)
+        if self._sessions is not None:
+            left = tuple(other for other in self._sessions.pop(member.uid) if other != session)
+            if left:
+                self._sessions[member.uid] = left
+
+    def readers(self, audience: Collection[str]) -> Readers:
+        """The members whose uids are these.
+
+        In a large room they are looked up: a message to one of 500 costs 40 us and not 150.
+        """
+        if self._sessions is None and len(self.live) <= _SCANNED:
+            return Readers(frozenset(m.session.id for m in self.memberships if m.uid in audience))
+        if self._sessions is None:
+            self._sessions = {}
+            for member in self.memberships:
+                of_uid = self._sessions.get(member.uid, ())
+                self._sessions[member.uid] = (*of_uid, member.session.id)
+        known = self._sessions
+        return Readers(frozenset(s for uid in audience for s in known.get(uid, ())))
+
+    def take(self, change: PresenceChange) -> tuple[bool, set[int]]:
+        """The roster takes a change over.
+
+        Returns:
+            Whether it is news to who knows the roster; and to which sessions of those apart.
+        """
         known = change.uid in self.roster.uids
-        apart, uid = frozenset(self.apart), change.uid
         told = {key for key, member in self.apart.items() if member.take(change, known)}
-        news = self.roster.apply(change)
-        if not (news or told):
-            return None
-        return lambda m: m.uid != uid and (m.session.id in told if m.session.id in apart else news)
+        return self.roster.apply(change), told
 
     def settle(self) -> None:
         """Look whose list is the roster by now."""

@@ -38,8 +38,8 @@ _RECENT = 30.0
 """Seconds for which a loss that was told may have been lost itself, with the link it went by."""
 
 
-Loss = tuple[float, str, str, int]
-"""(monotonic seconds, channel, uid, session)"""
+Loss = tuple[float, str, str, int, bytes]
+"""(monotonic seconds, channel, uid, session, token of the order that had let it in)"""
 
 
 class Call(Protocol):
@@ -100,7 +100,7 @@ class Resync:
         # When full the oldest is forgotten: it was told once.
         self._told: dict[str, deque[Loss]] = {}
         # Who was claimed from an owner that has not answered; bounded by the members then here.
-        self._claimed: dict[str, set[tuple[str, str, int]]] = {}
+        self._claimed: dict[str, set[tuple[str, str, int, bytes]]] = {}
         self._compares: dict[str, Semaphore] = {}
         self.counters: Counter[str] = Counter()
 
@@ -144,16 +144,21 @@ class Resync:
         """A member's session closed: its owner is told, now or as soon as it can be."""
         channel, ring = membership.channel, self._ring()
         for server in {owner, ring.owner(channel) or owner} & ring.workers:
-            self.gone(server, channel, membership.uid, membership.session.id)
+            self.gone(server, channel, membership.uid, membership.session.id, membership.order)
 
-    def gone(self, owner: str, channel: str, uid: str, session: int) -> None:
-        """That session is not (or not any more) in a channel of `owner`; told once it can be."""
-        self._tell_loss(owner, (self._clock(), channel, uid, session))
+    def gone(self, owner: str, channel: str, uid: str, session: int, order: bytes) -> None:
+        """That session is not (or not any more) in a channel of `owner`; told once it can be.
+
+        Args:
+            order: the token of the last order by which it was: a later one is not meant.
+        """
+        self._tell_loss(owner, (self._clock(), channel, uid, session, order))
 
     def _tell_loss(self, owner: str, loss: Loss) -> None:
-        _, channel, uid, session = loss
+        _, channel, uid, session, order = loss
         ref = (self._sessions.frontend, self._sessions.incarnation, session)
-        if self._cast(owner, "channel.lost", (channel, uid, ref)):
+        last = order if self._sessions.get(session) else None
+        if self._cast(owner, "channel.lost", (channel, uid, ref, last)):
             self._told.setdefault(owner, deque(maxlen=_UNTOLD_LIMIT)).append(loss)
             return
         untold = self._untold.setdefault(owner, [])
@@ -256,9 +261,10 @@ class Resync:
             args = (*me, self._ring().tag, claims, last, token)
             self._send_token(token)
             self._claimed.setdefault(owner, set()).update(
-                (channel, claim.uid, claim.session)
-                for channel, members in claims.items()
-                for claim in members
+                (local.name, member.uid, member.session.id, member.order)
+                for local in chunk
+                for member in local.memberships
+                if member.position is not None
             )
             try:
                 raw = await self._call(owner, "channel.announce", args)
@@ -352,13 +358,18 @@ class Resync:
         """False too while it is unplaced: what places it compares it then."""
         return local.is_behind and self._hub.channels.get(local.name) is local
 
-    async def _compare_once(self, local: LocalChannel) -> None:
+    async def _compare_once(self, local: LocalChannel, *, whole: bool = False) -> None:
+        """By the version of the roster; with all of it when its owner cannot tell by that."""
         if not self._is_behind(local):
             return  # it was its turn only now
         owner, roster = local.owner, local.roster
         asked, heard = roster.version, roster.heard
-        args = (local.name, asked, list(roster.uids), list(local.doubtful))
+        uids = list(roster.uids) if whole or not asked else None
+        args = (local.name, asked, uids, list(local.doubtful))
         answer = read(await self._call(owner, "channel.compare", args), Compared)
+        if answer.unknown:
+            await self._compare_once(local, whole=True)
+            return
         position = local.follower.position
         if position is None or local.owner != owner or answer.epoch != position.epoch:
             return  # the channel moves, or begins anew

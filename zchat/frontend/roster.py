@@ -15,9 +15,10 @@ from zchat.rooms.stream import PresenceChange
 class Roster:
     """The uids, and the version of the list that they are."""
 
-    __slots__ = ("heard", "uids", "version")
+    __slots__ = ("_copy", "heard", "uids", "version")
 
     def __init__(self) -> None:
+        self._copy: frozenset[str] | None = None
         self.uids: set[str] = set()
         self.version = 0
         """0 while in doubt: a new owner counts anew, or there was no list to begin with."""
@@ -35,7 +36,13 @@ class Roster:
         Args:
             version: of the list; 0 when it is not this owner's.
         """
-        self.uids, self.version = set(uids), version
+        self.uids, self.version, self._copy = set(uids), version, None
+
+    def copy(self) -> frozenset[str]:
+        """The uids of now; one and the same until they change, for all who come in meanwhile."""
+        if self._copy is None:
+            self._copy = frozenset(self.uids)
+        return self._copy
 
     def doubt(self) -> None:
         """The owner's list may begin anew: what we know of it is only whom we told of."""
@@ -53,6 +60,7 @@ class Roster:
         """Take a change over; returns whether it is news to who knows the roster."""
         if change.joined == (change.uid in self.uids):
             return False
+        self._copy = None
         if change.joined:
             self.uids.add(change.uid)
         else:

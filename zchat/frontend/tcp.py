@@ -38,6 +38,10 @@ class TcpConnection(Connection):
         """Sends what whole WebSocket frames hold."""
         super().enqueue(self._shared.unframed(data))
 
+    def deliver(self, data: bytes) -> None:
+        """As `enqueue`, at once if nothing waits before it."""
+        super().deliver(self._shared.unframed(data))
+
     def send(self, packages: bytes) -> None:
         """Sends packages when this loop turn ends."""
         super().enqueue(packages)

@@ -12,11 +12,12 @@ import base64
 import binascii
 import hashlib
 import socket
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Mapping
 from typing import Final, cast
 
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPHeaders, RequestStartLine, split_host_and_port
+from tornado.httputil import RequestStartLine, split_host_and_port
 from tornado.iostream import IOStream
 
 from zchat.errors import ProtocolError
@@ -49,15 +50,16 @@ class HttpError(ProtocolError):
         self.counted = counted
 
 
-def wants_upgrade(headers: HTTPHeaders) -> bool:
+def wants_upgrade(headers: Mapping[str, str]) -> bool:
     """Whether this is a WebSocket request, good or bad."""
-    return "websocket" in _words(headers.get("Upgrade", ""))
+    return "websocket" in _words(headers.get("upgrade", ""))
 
 
-def accept(line: RequestStartLine, headers: HTTPHeaders, origins: Collection[str]) -> bytes:
+def accept(line: RequestStartLine, headers: Mapping[str, str], origins: Collection[str]) -> bytes:
     """The whole response that makes the connection a WebSocket.
 
     Args:
+        headers: to be had by their names in lower case.
         origins: of the pages that may connect, such as `https://chat.example`; `*`: any. Clients
             that are not browsers send no origin and may always connect.
 
@@ -68,31 +70,31 @@ def accept(line: RequestStartLine, headers: HTTPHeaders, origins: Collection[str
         raise HttpError(405, "a WebSocket begins with GET", {"Allow": "GET"})
     if line.version != "HTTP/1.1":
         raise HttpError(400, "a WebSocket begins with HTTP/1.1")
-    if "upgrade" not in _words(headers.get("Connection", "")):
+    if "upgrade" not in _words(headers.get("connection", "")):
         raise HttpError(400, "header Connection must contain Upgrade")
-    if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         raise HttpError(400, "a WebSocket request has no body")
-    if headers.get("Sec-WebSocket-Version") != "13":
+    if headers.get("sec-websocket-version") != "13":
         raise HttpError(426, "WebSocket version 13 is spoken here", {"Sec-WebSocket-Version": "13"})
-    origin = headers.get("Origin")
+    origin = headers.get("origin")
     if origin is not None and "*" not in origins and origin not in origins:
         raise HttpError(403, FORBIDDEN_ORIGIN.reason, counted=FORBIDDEN_ORIGIN)
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + _accept_key(headers.get("Sec-WebSocket-Key", "")) + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + _accept_key(headers.get("sec-websocket-key", "")) + b"\r\n\r\n"
     )
 
 
-def host_name(headers: HTTPHeaders) -> str:
+def host_name(headers: Mapping[str, str]) -> str:
     """The name by which the client reached this server, without the port, as in a URL.
 
     Raises:
         HttpError: the header is missing, or no host name can be that long.
     """
-    host, _ = split_host_and_port(headers.get("Host", "").strip())
+    host, _ = split_host_and_port(headers.get("host", "").strip())
     if not 0 < len(host) <= 255:
         raise HttpError(400, "header Host must hold a host name")
-    return host
+    return sys.intern(host)  # one text for all connections that came by it
 
 
 class ClientStream(IOStream):

@@ -17,13 +17,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from zchat.cluster.curve import create_keys
 from zchat.cluster.identity import OPERATOR
 from zchat.config import servers, settings
 from zchat.errors import ConfigError, RequestError, StartError
 from zchat.framework.project import application
 from zchat.frontend.descriptors import raise_limit
-from zchat.ops import check, init, publish, routes, runner, status
+from zchat.ops import bench, check, init, publish, routes, runner, status
+from zchat.ops.load.page import page
+from zchat.ops.load.plan import Plan as Load
+from zchat.ops.load.progress import ProgressBar
+from zchat.ops.load.report import Report, as_json
+from zchat.ops.load.report import table as load_table
 from zchat.testing.swarm import Plan
 
 _DESCRIPTION = """\
@@ -31,6 +38,8 @@ Runs and looks at a cluster. All commands work on the project in the current fol
 config/servers.json and config/settings.toml. ZCHAT_ENV chooses the environment (default:
 development).
 """
+
+_BENCH = "load the running chat: how much, how late, at what cost; exit 1 if something is lost"
 
 _CHECK = "let people talk on the running chat, and see that nothing is lost; exit 1 if something is"
 
@@ -74,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--json", action="store_true", help="for programs: everything they said")
     asked.set_defaults(command=_status)
     _add_check(commands.add_parser("check", help=_CHECK))
+    _add_bench(commands.add_parser("bench", help=_BENCH))
     _add_publish(commands.add_parser("publish", help="put something into a room; exit 1 if not"))
     listed = commands.add_parser(
         "routes", help="what clients and servers may call, where it is, and its filters"
@@ -97,6 +107,30 @@ def _add_check(checked: argparse.ArgumentParser) -> None:
     checked.add_argument("--seed", type=int, help="decides what they do; a random one is printed")
     checked.add_argument("--json", action="store_true", help="for programs")
     checked.set_defaults(command=_check)
+
+
+def _add_bench(loaded: argparse.ArgumentParser) -> None:
+    loaded.add_argument("--people", type=_count, default=200, help="how many (200)")
+    loaded.add_argument("--rooms", type=_count, default=20, help="where they are, evenly (20)")
+    loaded.add_argument("--talkers", type=_count, help="how many of each room talk (all)")
+    loaded.add_argument(
+        "--rate", type=_positive, default=2, help="messages a second and talker (2)"
+    )
+    loaded.add_argument("--seconds", type=_positive, default=30, help="that are measured (30)")
+    loaded.add_argument(
+        "--warmup", type=_positive, default=2, help="seconds before, not measured (2)"
+    )
+    loaded.add_argument("--payload", type=_count, default=64, help="characters of a message (64)")
+    loaded.add_argument(
+        "--gate",
+        metavar="URL",
+        help="ws://host:port of a gate elsewhere (default: the project's); its servers are not "
+        "asked what they use, and its journal is not compared",
+    )
+    loaded.add_argument("--processes", type=_count, help="that generate it (as many as it needs)")
+    loaded.add_argument("--json", type=Path, metavar="FILE", help="for programs; -: on stdout")
+    loaded.add_argument("--html", type=Path, metavar="FILE", help="a page with charts")
+    loaded.set_defaults(command=_bench)
 
 
 def _add_publish(published: argparse.ArgumentParser) -> None:
@@ -167,6 +201,50 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         print(check.table(verdict, plan, compared=compared))
     return 0 if verdict.ok else 1
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    folder = arguments.folder.resolve()
+    project = None
+    if arguments.gate is None:
+        figures = settings.load(folder / "config" / "settings.toml")
+        project = check.Project(_topology(folder), figures, folder)
+    plan = Load(
+        bench.new_prefix(),
+        people=arguments.people,
+        rooms=arguments.rooms,
+        talkers=arguments.talkers,
+        rate=arguments.rate,
+        seconds=arguments.seconds,
+        warmup=arguments.warmup,
+        payload=arguments.payload,
+        processes=arguments.processes or 1,
+    )
+    if arguments.processes is None:
+        plan = replace(plan, processes=bench.processes_for(plan.offered))
+    found = _bench_with_bar(arguments.gate, plan, project)
+    _write_report(arguments, found)
+    return 0 if found.ok else 1
+
+
+def _bench_with_bar(url: str | None, plan: Load, project: check.Project | None) -> Report:
+    bar = ProgressBar(plan, sys.stderr)
+    try:
+        return asyncio.run(bench.run(url, plan, project, bar.show))
+    finally:
+        bar.end()
+
+
+def _write_report(arguments: argparse.Namespace, found: Report) -> None:
+    text = json.dumps(as_json(found), indent=2)
+    if arguments.html is not None:
+        arguments.html.write_text(page(found), encoding="utf-8")
+    if arguments.json == Path("-"):
+        print(text)
+        return
+    if arguments.json is not None:
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+    print(load_table(found))
 
 
 def _publish(arguments: argparse.Namespace) -> int:

@@ -178,6 +178,27 @@ class ServerConnection:
         """Whether responses and pushes may be sent now (pomelo wire 10.2)."""
         return self.state is WORKING
 
+    def message(self, data: bytes) -> Message | None:
+        """The request or notify that `data` is, if it is one in one package, as nearly always.
+
+        It needs no event and no package then, which is half of what `receive` costs. None, with
+        nothing taken: `receive` has to look.
+        """
+        size = len(data) - 4
+        if (
+            size <= 0
+            or self.state is not WORKING
+            or size > self._config.limit
+            or int.from_bytes(data[:4], "big") != _DATA_HEADER | size
+        ):
+            return None
+        try:
+            received = message.decode(data, self._config.dictionary, 4)
+        except ProtocolError:
+            return None
+        kind = received.type
+        return received if (kind is REQUEST and received.id) or kind is NOTIFY else None
+
     def receive(self, data: bytes) -> list[Event]:
         """Take one WebSocket message, binary or text as its bytes.
 
@@ -193,11 +214,6 @@ class ServerConnection:
                 the answer when a handshake is refused. What came earlier in this WebSocket message
                 is lost with it.
         """
-        # Nearly everything that arrives is one message in one package: no package object then.
-        if self.state is WORKING:
-            size = len(data) - 4
-            if 0 <= size <= self._config.limit and data[:4] == _data_header(size):
-                return self._received(data, 4)
         if self.state is CLOSED:
             return []
         try:
@@ -268,7 +284,7 @@ class ServerConnection:
     def _handle(self, item: Package) -> list[Event]:
         state = self.state
         if item.type is DATA:
-            return self._received(item.body, 0) if state is WORKING else []
+            return self._received(item.body) if state is WORKING else []
         if item.type is HEARTBEAT:
             return self._beat() if state is WORKING else []
         if item.type is HANDSHAKE:
@@ -278,12 +294,12 @@ class ServerConnection:
         self.state = CLOSED
         raise ProtocolError(f"{item.type.name} package from a client")
 
-    def _received(self, data: bytes, start: int) -> list[Event]:
+    def _received(self, data: bytes) -> list[Event]:
         # Types that clients do not send are dropped and the connection kept (pomelo wire 13.5).
-        if len(data) > start and data[start] >> 1 & 7 not in _FROM_CLIENTS:
+        if data and data[0] >> 1 & 7 not in _FROM_CLIENTS:
             return []
         try:
-            received = message.decode(data, self._config.dictionary, start)
+            received = message.decode(data, self._config.dictionary)
         except ProtocolError:
             self.state = CLOSED
             raise
@@ -436,10 +452,6 @@ class ClientConnection:
 
 
 _FROM_CLIENTS = frozenset((REQUEST, NOTIFY, PUSH))
-
-
-def _data_header(size: int) -> bytes:
-    return (_DATA_HEADER | size).to_bytes(4, "big")
 
 
 def _kicked(data: bytes) -> Kicked:

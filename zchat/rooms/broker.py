@@ -10,20 +10,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from zchat.errors import RequestError, TimedOut, Unavailable
 from zchat.rooms.repeats import Key, Repeats
 from zchat.rooms.stores.base import Append, Fenced, History, Outcome, Refused, Store, Stored
-from zchat.rooms.stream import Draft, Publication, StreamPosition
+from zchat.rooms.stream import (
+    MAX_BODY_BYTES,
+    Draft,
+    Publication,
+    StreamPosition,
+    first_page,
+)
+from zchat.rooms.ticket import Ticket, Waiter
 
 logger = logging.getLogger("zchat.cluster")
 
 _MAX_REFUSALS = 3
 
-Ticket = tuple[Draft, "asyncio.Future[StreamPosition]"]
+_BATCH_BYTES = MAX_BODY_BYTES
+"""A batch is one frame to each frontend, and one write to each member's connection."""
+
+_QUEUE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +42,8 @@ class Stream:
     channel: str
     position: StreamPosition
     waiting: deque[Ticket] = field(default_factory=deque)
+    waiting_bytes: int = 0
+    """What waits, by `Draft.size`."""
     under_way: Sequence[Ticket] = ()
     doubtful: bool = False
     """Whether `position` is behind the journal, or may be: what follows it there is read before
@@ -41,11 +52,13 @@ class Stream:
     """Why nothing more may be written by us."""
     ready: bool = False
     """Whether the broker has it on its list."""
+    news: bool = False
+    """Set when something was stored; whoever looks at it takes it back."""
     refusals: int = 0
     """Batches refused since the last that was stored."""
     repeats: Repeats = field(default_factory=Repeats)
     """What was published already."""
-    pending: dict[Key, asyncio.Future[StreamPosition]] = field(default_factory=dict)
+    pending: dict[Key, Ticket] = field(default_factory=dict)
     """What waits or is under way, of what its senders gave an id."""
 
     @property
@@ -53,33 +66,54 @@ class Stream:
         """Whether anything waits or is under way."""
         return bool(self.waiting or self.under_way)
 
-    def take(self, limit: int, ts: int) -> Append | None:
-        """The next batch: what waits, numbered from here. None when nobody waits any more."""
+    def put(self, ticket: Ticket) -> None:
+        """Let it wait, last."""
+        self.waiting.append(ticket)
+        self.waiting_bytes += ticket.size
+        draft = ticket.draft
+        if draft.cid:
+            self.pending[(draft.uid, draft.cid)] = ticket
+
+    def take(self, limit: int, size: int, ts: int) -> Append | None:
+        """The next batch: what waits, numbered from here. None when nobody waits any more.
+
+        Args:
+            limit: publications in it.
+            size: bytes in it, by `Draft.size`; one publication may be larger.
+            ts: milliseconds since 1970.
+        """
         taken: list[Ticket] = []
         while self.waiting and len(taken) < limit:
-            ticket = self.waiting.popleft()
-            if not ticket[1].done():  # its sender has not given up
+            ticket = self.waiting[0]
+            if not ticket.given_up:
+                size -= ticket.size
+                if taken and size < 0:
+                    break
                 taken.append(ticket)
+            self.waiting.popleft()
+            self.waiting_bytes -= ticket.size
         if not taken:
             return None
         self.under_way = taken
         epoch, offset = self.position
-        publications = [draft.at(offset + n, ts) for n, (draft, _) in enumerate(taken, 1)]
+        publications = [ticket.draft.at(offset + n, ts) for n, ticket in enumerate(taken, 1)]
         return Append(self.channel, epoch, publications)
 
     def stored(self, append: Append) -> None:
         """The batch is in the journal: its senders get their positions."""
-        for publication, (_, future) in zip(append.publications, self.under_way, strict=True):
-            if not future.done():
-                future.set_result(StreamPosition(append.epoch, publication.offset))
         self.repeats.add(append.publications)
+        for publication, ticket in zip(append.publications, self.under_way, strict=True):
+            self._forget_pending(ticket)
+            ticket.settle(StreamPosition(append.epoch, publication.offset))
         self.position = append.end
         self.under_way = ()
         self.refusals = 0
+        self.news = True
 
     def give_back(self, start: StreamPosition) -> None:
         """The batch is not in the journal: it waits again, first, and its offsets are free."""
         self.waiting.extendleft(reversed(self.under_way))
+        self.waiting_bytes += sum(ticket.size for ticket in self.under_way)
         self.under_way = ()
         self.position = start
         self.refusals += 1
@@ -102,18 +136,15 @@ class Stream:
         self.position = history.tail
         self.doubtful = False
         waiting, self.waiting = self.waiting, deque()
-        for draft, future in waiting:
+        self.waiting_bytes = 0
+        for ticket in waiting:
+            draft = ticket.draft
             offset = self.repeats.find((draft.uid, draft.cid), now) if draft.cid else None
             if offset is None:
-                self.waiting.append((draft, future))
-            elif not future.done():
-                future.set_result(StreamPosition(self.position.epoch, offset))
-
-    def forget_pending(self, key: Key, answered: asyncio.Future[StreamPosition]) -> None:
-        """What was sent with an id has its outcome."""
-        self.pending.pop(key, None)
-        if not answered.cancelled():
-            answered.exception()  # those who waited for it may all have given up
+                self.put(ticket)
+            else:
+                self._forget_pending(ticket)
+                ticket.settle(StreamPosition(self.position.epoch, offset))
 
     def close(self, error: Exception) -> None:
         """Nothing more is written by us; what is under way still gets its outcome."""
@@ -122,13 +153,23 @@ class Stream:
 
     def fail_waiting(self, error: Exception) -> None:
         """Tell the senders of what waits; nothing of it was written."""
-        _fail(self.waiting, error)
-        self.waiting.clear()
+        waiting, self.waiting = self.waiting, deque()
+        self.waiting_bytes = 0
+        self._fail(waiting, error)
 
     def fail_under_way(self, error: Exception) -> None:
         """Tell the senders of the batch that went to the store."""
-        _fail(self.under_way, error)
-        self.under_way = ()
+        under_way, self.under_way = self.under_way, ()
+        self._fail(under_way, error)
+
+    def _fail(self, tickets: Iterable[Ticket], error: Exception) -> None:
+        for ticket in tickets:
+            self._forget_pending(ticket)
+            ticket.fail(error)
+
+    def _forget_pending(self, ticket: Ticket) -> None:
+        if ticket.draft.cid:
+            self.pending.pop((ticket.draft.uid, ticket.draft.cid), None)
 
 
 class Broker:
@@ -144,7 +185,11 @@ class Broker:
             and close the streams that are not ours any more; the others are written again.
         queue_limit: publications that may wait per channel. When full, further ones are refused
             with Unavailable and counted in `refused`.
+        queue_bytes: that may wait per channel, by `Draft.size`. When full, likewise.
         batch_limit: publications per batch.
+        batch_bytes: per batch, by `Draft.size`; one publication may be larger. A batch becomes one
+            frame: were it larger than what may wait for a connection, it would cut off the whole
+            room at once, as slow readers.
     """
 
     def __init__(
@@ -156,7 +201,9 @@ class Broker:
         fenced: Callable[[], Awaitable[None]],
         *,
         queue_limit: int = 10_000,
+        queue_bytes: int = _QUEUE_BYTES,
         batch_limit: int = 512,
+        batch_bytes: int = _BATCH_BYTES,
     ) -> None:
         self._store = store
         self._publish = publish
@@ -164,7 +211,9 @@ class Broker:
         self._generation = generation
         self._fenced = fenced
         self._queue_limit = queue_limit
+        self._queue_bytes = queue_bytes
         self._batch_limit = batch_limit
+        self._batch_bytes = batch_bytes
         self._ready: list[Stream] = []
         self._turn: asyncio.Task[None] | None = None
         self.refused = 0
@@ -174,12 +223,16 @@ class Broker:
         """Batches that came too late: another worker may own their channels."""
         self.published = 0
 
-    def offer(self, stream: Stream, draft: Draft) -> asyncio.Future[StreamPosition]:
+    def offer(self, stream: Stream, draft: Draft) -> Waiter:
         """Queue a draft; the future has its position once it is journalled and published.
 
         What has been offered before, by the same uid with the same `cid`, gets its first position.
         It fails with Unavailable when nothing was written, and with TimedOut when that could not
-        be found out. A draft whose future is cancelled while it waits is not written.
+        be found out.
+
+        Who cancels the future gives up waiting, and takes nothing from others that wait for the
+        same. Without a `cid`, the draft is not written if it has not yet gone to the store. With
+        one it is written all the same: who offers it again is told where it is.
 
         Raises:
             Unavailable: the channel's queue is full.
@@ -187,23 +240,22 @@ class Broker:
         """
         if stream.closed is not None:
             raise stream.closed
-        if not draft.cid:
-            return self._queue(stream, draft)
-        key = (draft.uid, draft.cid)
-        offset = stream.repeats.find(key, self._clock())
-        if offset is not None:
-            self.repeated += 1
-            first: asyncio.Future[StreamPosition] = asyncio.get_running_loop().create_future()
-            first.set_result(StreamPosition(stream.position.epoch, offset))
-            return first
-        pending = stream.pending.get(key)
-        if pending is None:
-            pending = stream.pending[key] = self._queue(stream, draft)
-            pending.add_done_callback(partial(stream.forget_pending, key))
-        else:
-            self.repeated += 1
-        # Several may wait for it: none of them takes it from the others by giving up.
-        return asyncio.shield(pending)
+        # Of each sender its own: a shielded one costs two more callbacks in the loop.
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        if draft.cid:
+            key = (draft.uid, draft.cid)
+            offset = stream.repeats.find(key, self._clock())
+            if offset is not None:
+                self.repeated += 1
+                waiter.set_result(StreamPosition(stream.position.epoch, offset))
+                return waiter
+            pending = stream.pending.get(key)
+            if pending is not None:
+                self.repeated += 1
+                pending.waiters.append(waiter)
+                return waiter
+        self._queue(stream, Ticket(draft, waiter))
+        return waiter
 
     def knows(self, stream: Stream, draft: Draft) -> bool:
         """Whether this has been offered before, as far as the window of repeats reaches."""
@@ -212,19 +264,17 @@ class Broker:
             return False
         return key in stream.pending or stream.repeats.find(key, self._clock()) is not None
 
-    def _queue(self, stream: Stream, draft: Draft) -> asyncio.Future[StreamPosition]:
-        if len(stream.waiting) >= self._queue_limit:
+    def _queue(self, stream: Stream, ticket: Ticket) -> None:
+        size = stream.waiting_bytes + ticket.size
+        if len(stream.waiting) >= self._queue_limit or size > self._queue_bytes:
             self.refused += 1
             raise Unavailable(f"too many messages wait in {stream.channel}")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[StreamPosition] = loop.create_future()
+        stream.put(ticket)
         if not stream.ready:
             stream.ready = True
             self._ready.append(stream)
-        stream.waiting.append((draft, future))
         if self._turn is None:
-            self._turn = loop.create_task(self._run(), name="broker")
-        return future
+            self._turn = asyncio.get_running_loop().create_task(self._run(), name="broker")
 
     async def close(self) -> None:
         """Let what is under way finish. Idempotent."""
@@ -236,7 +286,12 @@ class Broker:
         try:
             while self._ready:
                 streams, self._ready = self._ready, []
-                await self._write(streams)
+                try:
+                    await self._write(streams)
+                except Exception:
+                    logger.exception("journal: a round of %d channels failed", len(streams))
+                    for stream in streams:
+                        _give_up(stream)
                 for stream in streams:
                     stream.ready = bool(stream.waiting)
                 self._ready += [stream for stream in streams if stream.ready]
@@ -244,7 +299,15 @@ class Broker:
             self._turn = None
 
     async def _write(self, streams: Sequence[Stream]) -> None:
-        batches = [batch for stream in streams if (batch := await self._take(stream))]
+        batches: list[tuple[Stream, Append]] = []
+        now = self._clock()
+        for stream in streams:
+            if stream.doubtful and not await self._read_tail(stream):
+                stream.fail_waiting(Unavailable("the journal cannot be read"))
+                continue
+            append = stream.take(self._batch_limit, self._batch_bytes, now)
+            if append is not None:
+                batches.append((stream, append))
         if not batches:
             return
         try:
@@ -257,7 +320,7 @@ class Broker:
             return
         for (stream, append), outcome in zip(batches, outcomes, strict=True):
             self._settle(stream, append, outcome)
-        if any(isinstance(outcome, Fenced) for outcome in outcomes):
+        if any(type(outcome) is Fenced for outcome in outcomes):
             await self._hear_of_ring()
 
     async def _hear_of_ring(self) -> None:
@@ -266,13 +329,6 @@ class Broker:
         except Exception:
             # The batches are tried again, and given up when that goes on.
             logger.exception("journal: the newer ring cannot be learned")
-
-    async def _take(self, stream: Stream) -> tuple[Stream, Append] | None:
-        if stream.doubtful and not await self._read_tail(stream):
-            stream.fail_waiting(Unavailable("the journal cannot be read"))
-            return None
-        append = stream.take(self._batch_limit, self._clock())
-        return None if append is None else (stream, append)
 
     def _settle(self, stream: Stream, append: Append, outcome: Outcome) -> None:
         match outcome:
@@ -335,8 +391,10 @@ class Broker:
             return False
         # Who sends one of these again is answered without its being written: members get it here.
         news = [p for p in history.publications if p.offset > known]
-        for start in range(0, len(news), self._batch_limit):
-            self._tell(stream, tail.epoch, news[start : start + self._batch_limit])
+        while news:
+            page = first_page(news[: self._batch_limit], self._batch_bytes)
+            self._tell(stream, tail.epoch, page)
+            news = news[len(page) :]
         stream.catch_up(history, self._clock())
         return True
 
@@ -345,7 +403,9 @@ def _nothing_done(error: Exception) -> RequestError:
     return error if isinstance(error, RequestError) else Unavailable("the journal failed")
 
 
-def _fail(tickets: Sequence[Ticket] | deque[Ticket], error: Exception) -> None:
-    for _, future in tickets:
-        if not future.done():
-            future.set_exception(error)
+def _give_up(stream: Stream) -> None:
+    """Nobody knows how far a round came: the stream begins anew, with what the journal says."""
+    if stream.under_way:
+        stream.doubtful = True
+        stream.fail_under_way(TimedOut("the journal failed"))
+    stream.fail_waiting(Unavailable("the journal failed"))

@@ -54,13 +54,25 @@ class Changes:
             found.append(change)
         return found[::-1]
 
+    def since(self, version: int, members: Collection[str]) -> tuple[list[str], list[str]] | None:
+        """Who came and who went since a version; None when that is not remembered.
+
+        Args:
+            members: the list of now.
+        """
+        if not self.reach(version):
+            return None
+        changed = dict.fromkeys(change.uid for change in self.after(version))
+        gone = [uid for uid in changed if uid not in members]
+        return [uid for uid in changed if uid in members], gone
+
     def undo(self, version: int, uids: Sequence[str]) -> list[str] | None:
         """The list as it was at a version; None when that is not remembered.
 
         Args:
             uids: the list of now.
         """
-        if not self._reaches(version):
+        if not self.reach(version):
             return None
         was = dict.fromkeys(uids)
         for uid, joined, _ in reversed(self.after(version)):
@@ -78,7 +90,7 @@ class Changes:
             uids: the roster.
             members: the list.
         """
-        if self._reaches(version):
+        if self.reach(version):
             return []
         explained = {change.uid for change in self._recent}
         return [uid for uid in uids if uid not in members and uid not in explained]
@@ -102,7 +114,7 @@ class Changes:
             doubtful: uids of whom some know the opposite of what the roster says: whether these
                 are in the list is told in any case.
         """
-        if self._reaches(version):
+        if self.reach(version):
             changes = self.after(version)
             told = {change.uid for change in changes}
             return changes + [self._now(u, members) for u in doubtful if u not in told]
@@ -119,5 +131,6 @@ class Changes:
     def _latest(self) -> int:
         return self._recent[-1].version if self._recent else self._floor
 
-    def _reaches(self, version: int) -> bool:
+    def reach(self, version: int) -> bool:
+        """Whether all changes after this version are remembered."""
         return self._floor <= version <= self._latest

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zchat.protocol.body import loads
@@ -16,6 +17,7 @@ from zchat.rooms.changes import Change
 from zchat.rooms.presence import Presence
 from zchat.rooms.stream import (
     PresenceChange,
+    PresenceChanges,
     Publication,
     Published,
     check_body,
@@ -64,6 +66,10 @@ class Channel:
     presence: Presence
     taken: float = 0.0
     """When this owner took it, in seconds of a monotonic clock."""
+    untold: list[Change] = field(default_factory=list)
+    """Changes of the member list that wait to be told together; see `Voice`."""
+    quiet_from: float = -math.inf
+    """When a change may be told at once again, in seconds of a monotonic clock."""
 
     @property
     def name(self) -> str:
@@ -138,6 +144,7 @@ class Framer:
             package = b""
         return PresenceChange(epoch, version, uid, joined, package)
 
-    def presence(self, epoch: str, change: Change) -> bytes:
-        """The frame of a member's coming or going."""
-        return encode_frame(self.change(epoch, change))
+    def presence(self, epoch: str, changes: Sequence[Change]) -> bytes:
+        """The frame of members' coming and going; at least one change."""
+        found = tuple([self.change(epoch, change) for change in changes])
+        return encode_frame(found[0] if len(found) == 1 else PresenceChanges(found))

@@ -31,33 +31,37 @@ class Follower:
     Args:
         limit: how many items are held at the most. When full, further frames are dropped and
             counted in `dropped`; the gap that this makes is fetched like any other.
+        limit_bytes: of packages, likewise.
     """
 
     __slots__ = (
         "_held",
+        "_held_bytes",
         "_held_items",
         "_known",
         "_last",
         "_overflow",
         "dropped",
         "limit",
+        "limit_bytes",
         "lost",
         "position",
         "repeats",
     )
 
-    def __init__(self, limit: int = 10_000) -> None:
+    def __init__(self, limit: int = 10_000, limit_bytes: int = 4 << 20) -> None:
         self.limit = limit
+        self.limit_bytes = limit_bytes
         self.position: StreamPosition | None = None
         """The last item passed on; None while unplaced."""
         self.dropped = 0
-        """Items of another epoch, or past the limit."""
+        """Items of another epoch, or past a limit."""
         self.repeats = 0
         """Items that had been passed on before."""
         self.lost = 0
         """Items that the owner no longer had when they were fetched."""
         self._held: list[tuple[str, Run]] = []
-        self._held_items = 0
+        self._held_items = self._held_bytes = 0
         self._known = 0  # the highest offset that an owner's answer spoke of
         self._last: StreamPosition | None = None  # where we stood before `unplace`
         self._overflow = StreamPosition("", 0)  # the last item dropped for want of room
@@ -115,13 +119,18 @@ class Follower:
 
     def receive(self, epoch: str, run: Run) -> list[Run]:
         """Take a frame from the wire; returns the runs that may be delivered now, in order."""
-        if self.position is None:
+        position = self.position
+        if position is None:
             self._hold(epoch, run)
             return []
-        if epoch != self.position.epoch:
+        if epoch != position.epoch:
             self.dropped += len(run.items)
             return []
-        if run.first > self.position.offset + 1:
+        follows = run.first - position.offset
+        if follows == 1 and run.items and not self._held:  # the usual frame
+            self.position = StreamPosition(epoch, position.offset + len(run.items))
+            return [run]
+        if follows > 1:
             self._hold(epoch, run)
             return []
         runs = self._advance(run)
@@ -161,7 +170,9 @@ class Follower:
         return [run]
 
     def _hold(self, epoch: str, run: Run) -> None:
-        if self._held_items + len(run.items) > self.limit:
+        size = sum([len(item.package) for item in run.items])
+        many = self._held_items + len(run.items) > self.limit
+        if many or self._held_bytes + size > self.limit_bytes:
             self.dropped += len(run.items)
             last = run.first + len(run.items) - 1
             if epoch != self._overflow.epoch or last > self._overflow.offset:
@@ -169,9 +180,11 @@ class Follower:
             return
         self._held.append((epoch, run))
         self._held_items += len(run.items)
+        self._held_bytes += size
 
     def _release(self) -> list[Run]:
-        held, self._held, self._held_items = self._held, [], 0
+        held, self._held = self._held, []
+        self._held_items = self._held_bytes = 0
         runs: list[Run] = []
         for epoch, run in sorted(held, key=lambda entry: entry[1].first):
             runs += self.receive(epoch, run)

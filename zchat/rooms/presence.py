@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -180,6 +180,14 @@ class Presence:
         self._drop(member, ref)
         return None if member.sessions else self._remove(uid)
 
+    def remove(self, uid: str) -> Change | None:
+        """Take a member out with all of its sessions."""
+        member = self.members.get(uid)
+        if member is None:
+            return None
+        self._drop_all(member, frozenset(member.sessions))
+        return self._remove(uid)
+
     def lose(self, uid: str, ref: SessionRef, now: float) -> None:
         """A session is gone without a word: its member stays for the grace."""
         member = self.members.get(uid)
@@ -205,6 +213,24 @@ class Presence:
         for member in list(self.members.values()):
             for ref in [ref for ref in member.sessions if ref.incarnation == incarnation]:
                 self.lose(member.uid, ref, now)
+
+    def lose_unclaimed(
+        self, incarnation: str, claimed: Collection[int], before: float, now: float
+    ) -> None:
+        """A frontend does not name these sessions of its: they are lost.
+
+        Args:
+            incarnation: the life of the frontend.
+            claimed: the ids of those that it names.
+            before: only who joined before this moment counts, in seconds since 1970.
+        """
+        if self._lives[incarnation] <= len(claimed):
+            return  # mostly so, and then there is nobody to look for
+        for member in list(self.members.values()):
+            for ref, stay in list(member.sessions.items()):
+                unnamed = ref.incarnation == incarnation and ref.session not in claimed
+                if unnamed and stay.since < before:
+                    self.lose(member.uid, ref, now)
 
     def claim(
         self,

@@ -7,7 +7,7 @@ to all others it is as if it were not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -22,11 +22,15 @@ PAGE_BYTES = 64 * 1024
 """Bytes of their bodies; browsers of Pomelo's time choke on larger messages (pomelo wire 12.5)."""
 
 
+FURTHEST = 2**53
+"""No offset is larger: JavaScript could not hold it, and between servers integers have 64 bits."""
+
+
 class Position(msgspec.Struct, frozen=True):
     """A place in a channel, as clients write it."""
 
     epoch: str
-    offset: int
+    offset: Annotated[int, msgspec.Meta(ge=-FURTHEST, le=FURTHEST)]
 
 
 class Recovered(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ first element:
 |----------------|------------------------------------------------|-----------------------|
 | Published      | 1, epoch, first offset, [[package, audience]…] | offset, one per item  |
 | PresenceChange | 2, epoch, version, uid, joined, package        | version of the members |
+| PresenceChanges | 4, [change…]                                  | version of each       |
+| Pushed         | 5, package, audience                           | nothing               |
 | Beat           | 3, owner, incarnation, number, [place…]        | its own               |
 
 `package` is a complete package of the client wire, built once here; `audience` is nil for all
@@ -18,7 +20,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,6 +40,14 @@ RESERVED = frozenset({"epoch", "offset", "id", "ts"})
 MAX_BODY_BYTES = 256 * 1024
 """The largest body of a publication: every member's outbox must have room for some of them, and a
 page of a channel's history for one."""
+
+_AROUND = 512
+"""Bytes of a frame that go with a body: its route, its place, the lengths."""
+
+_ESCAPED = 12
+"""Bytes that a character may take in JSON: two escapes."""
+
+_UTF8 = 4
 
 _MAX_NAME = 200
 
@@ -95,6 +104,19 @@ class PresenceChange(msgspec.Struct, array_like=True, frozen=True, tag=2, gc=Fal
     package: bytes
 
 
+class PresenceChanges(msgspec.Struct, array_like=True, frozen=True, tag=4, gc=False):
+    """Several of a moment, at least two, whose versions follow one another."""
+
+    changes: tuple[PresenceChange, ...]
+
+
+class Pushed(msgspec.Struct, array_like=True, frozen=True, tag=5, gc=False):
+    """A push to members that is no publication: whoever misses it has missed it."""
+
+    package: bytes
+    audience: tuple[str, ...] | None
+
+
 class Beat(msgspec.Struct, array_like=True, frozen=True, tag=3, gc=False):
     """Where the channels of an owner stand that changed lately; see `beat.py`."""
 
@@ -105,7 +127,7 @@ class Beat(msgspec.Struct, array_like=True, frozen=True, tag=3, gc=False):
     """(channel, epoch, offset, version of the member list)"""
 
 
-StreamFrame = Published | PresenceChange | Beat
+StreamFrame = Published | PresenceChange | PresenceChanges | Pushed | Beat
 
 encode_frame = msgspec.msgpack.Encoder().encode
 _decode_frame: Callable[[bytes], StreamFrame] = msgspec.msgpack.Decoder(StreamFrame).decode
@@ -210,8 +232,7 @@ def first_page(publications: Sequence[Publication], size: int) -> Sequence[Publi
     return publications
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A publication before it has its place.
 
     Raises:
@@ -232,6 +253,14 @@ class Draft:
             raise ValueError(f"a body of {len(self.body)} bytes; at most {MAX_BODY_BYTES} are sent")
         if not (self.body.startswith(b"{") and self.body.endswith(b"}")):
             raise ValueError("the body of a publication is a JSON object")
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes in a frame at the most, unless its schema makes it longer."""
+        size = len(self.body) + _AROUND + _ESCAPED * len(self.cid)
+        if self.audience is not None:
+            size += sum(_UTF8 * len(uid) for uid in self.audience)
+        return size
 
     def at(self, offset: int, ts: int) -> Publication:
         """The publication that this becomes at its place."""

@@ -30,9 +30,16 @@ def free_ports(count: int) -> list[int]:
 
 
 _steps = itertools.count()
+_FIRST, _COUNT = 10_000, 20_000
 
 
 def _candidates() -> Iterator[int]:
-    """Each process walks its own way through 10000-29999, so that tests rarely meet."""
-    for _ in range(20_000):
-        yield 10_000 + (os.getpid() * 131 + next(_steps)) % 20_000
+    """Each process walks its own way through 10000-29999, so that tests rarely meet.
+
+    The workers of one pytest-xdist run share nothing: a port whose server was killed is free for a
+    moment, and must be there when the server starts again.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = _COUNT // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for _ in range(count):
+        yield _FIRST + worker * count + (os.getpid() * 131 + next(_steps)) % count

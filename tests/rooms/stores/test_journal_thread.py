@@ -104,6 +104,19 @@ async def test_a_call_that_hangs_is_given_up(thread: JournalThread) -> None:
     assert await thread.run(disk.write, "d") == "d"
 
 
+async def test_each_call_has_its_own_time(thread: JournalThread) -> None:
+    """Whatever was called before it, and however that ended."""
+    disk, loop = Disk(), asyncio.get_running_loop()
+    assert await thread.run(int, "1") == 1
+    await asyncio.sleep(30 * MS)
+    begun = loop.time()
+    with pytest.raises(JournalStalled):
+        await thread.run(disk.write, "a")
+    assert loop.time() - begun >= 50 * MS
+    disk.goes.set()
+    await eventually(lambda: not thread.stalled)
+
+
 async def test_closing_ends_the_thread(patient: JournalThread) -> None:
     made: list[str] = []
     thread = JournalThread("journal-closing", 10_000 * MS)

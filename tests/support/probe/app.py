@@ -30,7 +30,15 @@ app.configure(at_connectors, types=("connector",))
 
 
 def at_plain(here: Application) -> None:
+    here.handshake(heartbeat=0, dictionary=False, protos=False)
     here.single_session("refuse")
 
 
 app.configure(at_plain, types=("plain",))
+
+
+def at_gates(here: Application) -> None:
+    here.handshake(heartbeat=0, dictionary=False)
+
+
+app.configure(at_gates, types=("gate",))

@@ -217,6 +217,21 @@ test('people come and go, each once', async () => {
   client.close();
 });
 
+test('people of a moment come and go in one push, which is asked for', async () => {
+  const { server, client, room, log } = await enter();
+  server.push('onPresence', { joined: ['cy', 'bo', 'di'], left: [] });
+  server.push('onPresence', { joined: ['ed'], left: ['cy', 'nobody'] });
+  const told = log.map(([event, name]) => [event, name]);
+  equal(told, [['joined', 'cy'], ['joined', 'di'], ['joined', 'ed'], ['left', 'cy']]);
+  equal(room.people, ['bo', 'ann', 'di', 'ed']);
+  await room.moveTo('quay');
+  equal([server.asked('enter')[0], server.asked('switchRoom')[0]].map((body) => body.presence), [
+    'diff',
+    'diff',
+  ]);
+  client.close();
+});
+
 test('another room gives back what was not sent; the first one is remembered', async () => {
   const { server, client, room, log, own, shown } = await enter();
   server.tell('at the pier');

@@ -16,6 +16,9 @@ const HISTORY = 'chat.chatHandler.history';
 
 const LARGEST_PAGE = 200;
 
+/** Who comes and goes within a moment is told in one push, `onPresence`. */
+const WAY = { presence: 'diff' };
+
 /**
  * Being in a room: who is here, what is said, what of ours is on its way. Knows no DOM.
  *
@@ -41,6 +44,7 @@ export class Room extends Emitter {
     onChat: (publication) => this.#said(publication),
     onAdd: ({ user }) => this.#joined(user),
     onLeave: ({ user }) => this.#left(user),
+    onPresence: ({ joined, left }) => this.#changed(joined, left),
     [HISTORY_LOST]: () => this.emit('hole'),
   };
 
@@ -95,7 +99,7 @@ export class Room extends Emitter {
   async enter() {
     const place = this.#place;
     do {
-      const wish = { username: this.me, rid: place.rid, ...place.recovery.asking() };
+      const wish = { username: this.me, rid: place.rid, ...WAY, ...place.recovery.asking() };
       this.#entered(await this.#client.request(ENTER, wish));
       await this.#catchUp(place.recovery);
     } while (place.recovery.incomplete);
@@ -183,7 +187,7 @@ export class Room extends Emitter {
     await this.#outgoing.rest();
     const place = this.#places.visit(rid);
     try {
-      const answer = await this.#client.request(SWITCH, { rid, ...place.recovery.asking() });
+      const answer = await this.#client.request(SWITCH, { rid, ...WAY, ...place.recovery.asking() });
       this.#arrive(place, answer);
     } finally {
       if (this.#client.online) this.#outgoing.open();
@@ -251,6 +255,11 @@ export class Room extends Emitter {
   #setPeople(users) {
     this.#people = new Set(users).add(this.me);
     this.emit('people', this.people);
+  }
+
+  #changed(joined, left) {
+    for (const name of joined) this.#joined(name);
+    for (const name of left) this.#left(name);
   }
 
   #joined(name) {

@@ -143,14 +143,15 @@ class JournalFile:
         """At most `limit` publications above `after`, of the present epoch, oldest first."""
         with self._db.snapshot():
             row = self._row(channel)
-            base = row.base if row else 0
-            return self._history(channel, max(after, base) + 1, 1 << 62, limit)
+            base, tail = (row.base, row.end.offset) if row else (0, 0)
+            first = min(max(after, base), tail) + 1  # `after` may be more than SQLite can hold
+            return self._history(channel, first, tail + 1, limit)
 
     def read_back(self, channel: str, before: int, limit: int) -> History:
         """The last `limit` publications below `before`, oldest first."""
         with self._db.snapshot():
             row = self._row(channel)
-            end = min(before, row.end.offset + 1) if row else 1
+            end = max(min(before, row.end.offset + 1), 1) if row else 1
             return self._history(channel, max(end - limit, 1), end, limit)
 
     def _history(self, channel: str, first: int, end: int, limit: int) -> History:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -34,6 +35,10 @@ class JournalThread:
     def __init__(self, name: str, patience: float) -> None:
         self._patience = patience
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # Those that wait, oldest first, with the times until which they do. One timer looks after
+        # all of them: one for each call would cost as much as handing it over.
+        self._open: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._overdue = 0
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -59,12 +64,12 @@ class JournalThread:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         call = partial(function, *args, **kwargs)
+        until = loop.time() + self._patience
+        self._open.append((until, future))
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._look, loop)
         self._calls.put(partial(self._make, call, future, loop))
-        timer = loop.call_later(self._patience, self._give_up, future)
-        try:
-            return await future
-        finally:
-            timer.cancel()
+        return await future
 
     async def close(self, last: Callable[[], None]) -> None:
         """Finish what is under way, call `last`, and end the thread; whatever `last` raises comes.
@@ -82,10 +87,21 @@ class JournalThread:
             raise
         finally:
             self._calls.put(None)
+            if self._timer is not None and not self._open:
+                self._timer.cancel()
         if not hangs:
             self._thread.join()
 
     # In the loop's thread
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give up what has waited for too long."""
+        self._timer = None
+        now = loop.time()
+        while self._open and (self._open[0][0] <= now or self._open[0][1].done()):
+            self._give_up(self._open.popleft()[1])
+        if self._open:
+            self._timer = loop.call_at(self._open[0][0], self._look, loop)
 
     def _give_up(self, future: asyncio.Future[Any]) -> None:
         if not future.done():
@@ -94,6 +110,8 @@ class JournalThread:
             future.set_exception(error)
 
     def _ended(self, future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+        if self._open and self._open[0][1] is future:  # unless it was given up
+            self._open.popleft()
         if not future.done():
             if error is None:
                 future.set_result(result)

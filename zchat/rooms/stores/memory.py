@@ -60,7 +60,7 @@ class MemoryStore:
     async def read(self, channel: str, after: int, limit: int) -> History:
         log = self._log(channel)
         first = log.tail.offset + 1 - len(log.publications)
-        skip = max(after + 1 - first, 0)
+        skip = max(min(after, log.tail.offset) + 1 - first, 0)
         return History(tuple(islice(log.publications, skip, skip + limit)), log.tail)
 
     async def read_back(self, channel: str, before: int, limit: int) -> History:

@@ -54,7 +54,8 @@ class SqliteStore:
         self._writer = JournalThread("journal-writer", options.patience)
         self._reader = JournalThread("journal-reader", options.patience)
         self._quiet: asyncio.TimerHandle | None = None
-        self._untidy_since: float | None = None
+        self._tidy_at = 0.0
+        self._untidy_since = 0.0
         self._closed = False
 
     async def open(self, channel: str) -> StreamPosition:
@@ -107,15 +108,17 @@ class SqliteStore:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._quiet is not None:
-            self._quiet.cancel()
-        if self._untidy_since is None:
+        if self._quiet is None:
             self._untidy_since = now
-        at = min(now + _QUIET, self._untidy_since + _RESTLESS)
-        self._quiet = loop.call_at(at, self._tidy)
+        self._tidy_at = min(now + _QUIET, self._untidy_since + _RESTLESS)
+        if self._quiet is None:  # else it goes on from then: a timer for each append costs more
+            self._quiet = loop.call_at(self._tidy_at, self._tidy, loop)
 
-    def _tidy(self) -> None:
-        self._quiet = self._untidy_since = None
+    def _tidy(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop.time() < self._tidy_at:
+            self._quiet = loop.call_at(self._tidy_at, self._tidy, loop)
+            return
+        self._quiet = None
         tidying = asyncio.ensure_future(self._writer.run(self._trim))
         tidying.add_done_callback(self._tidied)
 

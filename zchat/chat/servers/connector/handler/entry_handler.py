@@ -1,15 +1,11 @@
 """Lets people into rooms."""
 
-from msgspec import Struct
-
-from zchat import AlreadyMember, BackendSession, Handler, Position, RequestError, serial
+from zchat import AlreadyMember, BackendSession, Handler, RequestError, Wish, serial
 from zchat.chat.names import checked
 
 
-class Switch(Struct):
+class Switch(Wish, kw_only=True):
     rid: str
-    since: Position | None = None
-    resume: str = ""
 
 
 class Enter(Switch, kw_only=True):
@@ -37,7 +33,7 @@ class EntryHandler(Handler):
         who, rid = (name, session.ref), checked(msg.rid, "rid")
         session.set("rid", rid)
         try:
-            answer = await rooms.add(session, *who, rid, msg.since, msg.resume, retry=True)
+            answer = await rooms.add(session, *who, rid, msg, retry=True)
         except AlreadyMember:
             return {"code": 500, "error": True}
         await session.bind(name)
