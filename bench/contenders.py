@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,14 +13,17 @@ import tempfile
 import time
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
 FLOOR = ROOT / "bench" / "loadgen" / "floor"
+LOGS = ROOT / ".bench" / "logs"
 UP_WITHIN = 30.0
+_SCHEDSTAT = 1_000_000_000  # its unit is nanoseconds
 
 UNLIMITED = """
 [client]
@@ -37,6 +42,11 @@ class Contender(ABC):
     """A server, or several that work together; runs while its `with` block does."""
 
     name: str
+    title: str = ""
+    """What the table calls it; its name when empty."""
+
+    ports: Sequence[int] = ()
+    """Where its processes listen: all must be free before, and answer afterwards."""
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -49,27 +59,45 @@ class Contender(ABC):
     def arguments(self) -> list[str]:
         """The load generator's words for it."""
 
-    @abstractmethod
     def is_up(self) -> bool:
         """Whether it can be loaded."""
+        return all(map(_listens, self.ports))
 
     def folder(self) -> Path:
         """Where its processes run."""
         return ROOT
 
+    def environment(self) -> dict[str, str]:
+        """What its processes have in their environment beside this one's."""
+        return {}
+
+    @property
+    def log(self) -> Path:
+        """What its processes said when it ran last."""
+        return LOGS / f"{self.name}.log"
+
     @property
     def pids(self) -> list[int]:
-        """Its processes: all of what it costs."""
-        return [process.pid for process in self._processes]
+        """Its processes and theirs: all of what it costs."""
+        return _with_descendants([process.pid for process in self._processes])
+
+    def cpu(self) -> float:
+        """Seconds of CPU that all its threads have had."""
+        return sum(map(_cpu_of, self.pids))
 
     def __enter__(self) -> Self:
+        taken = [port for port in self.ports if _listens(port)]
+        if taken:
+            raise OSError(f"{self.name}: something else listens on port {taken[0]}")
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.write_bytes(b"")
         try:
             for command in self.commands():
                 self._processes.append(self._start(command))
             deadline = time.monotonic() + UP_WITHIN
             while not self.is_up():
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"{self.name} does not come up")
+                    raise TimeoutError(f"{self.name} does not come up: {self._last_words()}")
                 time.sleep(0.05)
         except BaseException:
             self.__exit__(None, None, None)
@@ -77,14 +105,18 @@ class Contender(ABC):
         return self
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command,
-            cwd=self.folder(),
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder(),
+                env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment()},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-500:].strip() or "it says nothing"
 
     def __exit__(
         self,
@@ -92,18 +124,25 @@ class Contender(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in self._processes:
-            process.kill()
+        for pid in self.pids:  # parents first: one that starts its children again does not see it
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for process in self._processes:
             process.wait()
         self._processes.clear()
+        deadline = time.monotonic() + UP_WITHIN
+        # Those that were not started here end when the kernel has closed all they had.
+        while any(map(_listens, self.ports)) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 class Floor(Contender):
     """One `send` per delivery in a bare C loop: what the kernel alone costs."""
 
     name = "floor"
+    title = "*a bare C loop of `send`: the floor*"
     port = 28901
+    ports = (port,)
 
     def commands(self) -> Sequence[Sequence[str]]:
         return [[str(FLOOR), "-p", str(self.port)]]
@@ -111,24 +150,20 @@ class Floor(Contender):
     def arguments(self) -> list[str]:
         return ["--proto", "raw", "--target", f"127.0.0.1:{self.port}"]
 
-    def is_up(self) -> bool:
-        return _listens(self.port)
-
 
 class TornadoLoop(Contender):
     """Tornado's own chat: `write_message` in a loop, one process."""
 
     name = "tornado"
+    title = "Tornado `write_message` loop"
     port = 28201
+    ports = (port,)
 
     def commands(self) -> Sequence[Sequence[str]]:
         return [[sys.executable, "-m", "bench.servers.tornado_chat", str(self.port)]]
 
     def arguments(self) -> list[str]:
         return ["--proto", "raw", "--target", f"127.0.0.1:{self.port}"]
-
-    def is_up(self) -> bool:
-        return _listens(self.port)
 
 
 class Zchat(Contender):
@@ -170,8 +205,10 @@ class Zchat(Contender):
         return ["--proto", "pomelo", *(word for target in targets for word in ("--target", target))]
 
     def is_up(self) -> bool:
-        frontends = self._servers["gate"] + self._servers["connector"]
-        return all(is_healthy(line["clientPort"]) for line in frontends)
+        return all(is_healthy(line["clientPort"]) for line in self._frontends())
+
+    def _frontends(self) -> list[dict[str, Any]]:
+        return self._servers["gate"] + self._servers["connector"]
 
     def __exit__(
         self,
@@ -181,6 +218,39 @@ class Zchat(Contender):
     ) -> None:
         super().__exit__(kind, error, traceback)
         self._temporary.cleanup()
+
+
+class Supervised(Zchat):
+    """The same under supervisord, as it is shipped; supervisord's own cost is counted too.
+
+    Args:
+        connectors: how many.
+        workers: how many.
+    """
+
+    title = "**zchat** (2 connectors, 2 chat workers, journal)"
+
+    def __enter__(self) -> Self:
+        self.ports = [line["clientPort"] for line in self._frontends()]
+        return super().__enter__()
+
+    def commands(self) -> Sequence[Sequence[str]]:
+        shutil.copy(ROOT / "supervisord.conf", self.folder())
+        supervisord = Path(sys.executable).with_name("supervisord")
+        return [[str(supervisord), "--nodaemon", "--configuration", "supervisord.conf"]]
+
+    def environment(self) -> dict[str, str]:
+        return {"ZCHAT_ENV": "development"}
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with suppress(FileNotFoundError):
+            shutil.copytree(self.folder() / "logs", LOGS / self.name, dirs_exist_ok=True)
+        super().__exit__(kind, error, traceback)
 
 
 def _line(server_type: str, number: int, port: int) -> dict[str, Any]:
@@ -205,3 +275,30 @@ def is_healthy(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def _with_descendants(pids: Sequence[int]) -> list[int]:
+    """These processes, their children, the children's children."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        children.setdefault(parent, []).append(pid)
+    found = list(pids)
+    for pid in found:
+        found.extend(children.get(pid, ()))
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            # The name, in parentheses, may contain anything; the state and the parent follow.
+            stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            yield int(folder.name), int(stat[1])
+
+
+def _cpu_of(pid: int) -> float:
+    total = 0
+    with suppress(OSError):  # it has ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+    return total / _SCHEDSTAT

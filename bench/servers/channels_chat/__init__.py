@@ -1,0 +1,1 @@
+"""The chat of the Django Channels tutorial, as a Django project in one folder."""
