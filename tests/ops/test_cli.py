@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,13 @@ def test_what_is_no_command_exits_2(
 
 
 # A new project
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"zchat {version('zchat')}\n"
 
 
 def test_init_says_what_it_made_and_what_comes_next(

@@ -15,6 +15,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zchat", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"zchat {version('zchat')}")
     parser.add_argument(
         "--folder", type=Path, default=Path(), metavar="DIR", help="the project (default: here)"
     )
