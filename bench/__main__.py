@@ -1,12 +1,13 @@
 """zchat beside what a user might pick instead, in one run: the table, the ratios, the goals.
 
-    python -m bench [--full] [--only NAME ...] [--no-goals] [--out FILE] [--document]
+    python -m bench [--full] [--sweeps] [--only NAME ...] [--no-goals] [--out FILE] [--document]
 
 Installs the peers, starts each of them, then zchat as it is shipped and the floor, and loads them
 all with the same generator on this machine's loopback interface. The quick form takes less than ten
 minutes; --full measures longer and more often, with 10,000 connections, judges all goals, and draws
-pictures. A peer that cannot be had or fails is named with the reason, and the run goes on. What was
-found so far is in the file of results all the time; --document puts it into docs/.
+pictures; --sweeps adds those to the quick form. A peer that cannot be had or fails is named with
+the reason, and the run goes on. What was found so far is in the file of results all the time;
+--document puts it into README and docs/.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ class Run:
     Args:
         form: how thorough.
         path: the file of results.
+        sweeps: whether to measure how cost changes with size.
     """
 
-    def __init__(self, form: Form, path: Path) -> None:
+    def __init__(self, form: Form, path: Path, sweeps: bool) -> None:
         self.form = form
+        self._sweeps = sweeps
         self.lines: list[Line] = []
         self.points: list[Point] = []
         self.goals: list[Goal] = []
@@ -58,7 +61,7 @@ class Run:
                 self._contender(meter, kind)
                 self.save(meter)
             self._floor_line(meter)
-            if self.form is FULL:
+            if self._sweeps:
                 self._sweep(meter, contenders)
                 self.save(meter)
             if with_goals and Supervised in contenders:
@@ -130,9 +133,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="all of it; takes more than an hour")
     parser.add_argument("--only", nargs="+", choices=[kind.name for kind in kinds], default=[])
+    parser.add_argument("--sweeps", action="store_true", help="pictures too, in the quick form")
     parser.add_argument("--no-goals", action="store_true", help="the table only")
     parser.add_argument("--out", type=Path, help="results as JSON, and beside it as Markdown")
-    parser.add_argument("--document", action="store_true", help="update the pages of docs/")
+    parser.add_argument("--document", action="store_true", help="update README and docs/")
     arguments = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of the servers, which inherit it
@@ -140,7 +144,7 @@ def main() -> None:
     form = FULL if arguments.full else QUICK
     path = arguments.out or RESULTS / f"{form.name}.json"
     begun = time.monotonic()
-    run = Run(form, path)
+    run = Run(form, path, arguments.full or arguments.sweeps)
     chosen = [kind for kind in kinds if not arguments.only or kind.name in arguments.only]
     run.measure(chosen, with_goals=not arguments.no_goals)
     print(f"\n{run.text()}\n\nraw results: {path}")
@@ -148,6 +152,7 @@ def main() -> None:
     if arguments.document:
         shown = "\n".join(f"![{picture.stem}](../{picture.name})" for picture in pictures)
         report.insert(f"{run.text()}\n\n{shown}".rstrip(), DOCS / "topics" / "performance.md")
+        report.insert(report.summary(run.lines), ROOT / "README.md")
     print(f"{(time.monotonic() - begun) / 60:.1f} minutes")
 
 

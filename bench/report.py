@@ -27,6 +27,17 @@ def table(form: Form, lines: Iterable[Line]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def summary(lines: Iterable[Line]) -> str:
+    """The table for who reads on: as Markdown, one figure a cell."""
+    heads = [head for shape in SHAPES for head in (shape.title, "most/s")]
+    rows = [["server", *heads, "memory of a connection"], ["---", *["--:"] * 5]]
+    for line in lines:
+        each = line.connections and f"{line.connections['rss_per_conn'] / 1000:.1f} kB"
+        cells = [cell for shape in SHAPES for cell in _short(line, shape)]
+        rows.append([line.title, *cells, each or "-"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def insert(text: str, page: Path) -> None:
     """Put the text into a page of the documentation, in place of what the last run put there.
 
@@ -92,13 +103,28 @@ def _shape(line: Line, shape: Shape) -> str:
     return f"{_half(pairs)}; {most}" if pairs else most
 
 
+def _short(line: Line, shape: Shape) -> list[str]:
+    if shape.name not in line.saturation:
+        return ["-", "-"]
+    pairs = line.half.get(shape.name)
+    cost = "-"
+    if pairs:
+        pair = _middle(pairs)
+        cost = f"{own_us(pair.own):.1f} µs = {pair.ratio:.1f} x"
+    return [cost, _thousands(line.saturation[shape.name]["deliveries_per_s"])]
+
+
 def _half(pairs: Sequence[Pair]) -> str:
-    """That pair whose ratio is the median: all its figures belong together."""
-    pair = sorted(pairs, key=lambda pair: pair.ratio)[(len(pairs) - 1) // 2]
+    pair = _middle(pairs)
     star = "" if is_borne(pair.own) else "*"
     load = f"{_thousands(pair.own['deliveries_per_s'])}/s"
     cost = f"{own_us(pair.own):.1f}{star} ({pair.ratio:.1f}x) at {load}"
     return f"{cost}, {p50(pair.own):.1f}/{p99(pair.own):.0f} ms"
+
+
+def _middle(pairs: Sequence[Pair]) -> Pair:
+    """That pair whose ratio is the median: all its figures belong together."""
+    return sorted(pairs, key=lambda pair: pair.ratio)[(len(pairs) - 1) // 2]
 
 
 def ratio_of(pairs: Sequence[Pair]) -> float:
