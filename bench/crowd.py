@@ -19,7 +19,8 @@ from typing import Any, Final
 from bench.contenders import Contender
 from zchat.frontend.frames import CLOSE, read_close
 from zchat.protocol.body import dumps, loads
-from zchat.protocol.connection import ClientConnection, HandshakeAccepted, Kicked, Push, Response
+from zchat.protocol.connection import ClientConnection
+from zchat.protocol.events import HandshakeAccepted, Kicked, Push, Response
 from zchat.protocol.message import encode_request
 from zchat.protocol.package import DATA, encode
 

@@ -15,8 +15,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from zchat.errors import ProtocolError
 from zchat.protocol import body, message, package
-from zchat.protocol.connection import HandshakeDone, Received, ServerConnection
+from zchat.protocol.connection import ServerConnection
 from zchat.protocol.dictionary import RouteDictionary
+from zchat.protocol.events import HandshakeDone, Received
 from zchat.protocol.handshake import HandshakeRequest, ServerHandshake
 from zchat.protocol.message import NOTIFY, Message
 

@@ -11,7 +11,7 @@ from tests.support.timing import MS, eventually
 from zchat.client import Backoff, Client, Disconnected, Hole, Room, State, StreamPosition
 from zchat.client.recovery import HISTORY_LOST
 from zchat.errors import ProtocolError, RequestError, TimedOut, Unavailable
-from zchat.frontend import holes
+from zchat.frontend import publications
 from zchat.rooms.wish import PRESENCE
 
 BUSY = {"code": 503, "error": "busy", "retry": True}
@@ -185,7 +185,7 @@ async def test_holes_are_told(rooms: FakeRooms) -> None:
         rooms.epoch = "f"
         ann.client.drop()
         await ann.until(PEOPLE, "1", Hole("e", 1, 4), PEOPLE, Hole("f", 0, 2))
-    assert holes.HISTORY_LOST == HISTORY_LOST
+    assert publications.HISTORY_LOST == HISTORY_LOST
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from tests.cluster.harness import Clock
+from zchat.cluster.envelope import Cast, Envelope, Ping, encode
 from zchat.cluster.refusals import Refusals
 
 
@@ -33,3 +34,14 @@ def test_what_was_to_be_expected_is_not_logged(caplog: pytest.LogCaptureFixture)
     refusals.count("last words", 2)
     assert (refusals.total, refusals.counts) == (2, {"last words": 2})
     assert caplog.messages == []
+
+
+def test_what_can_be_read_of_a_message_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals("ROUTER of chat-1", Clock())
+    said: list[Envelope] = [Ping(1), Cast("m", b"x")]
+    message = encode(said)
+    assert refusals.read(message, "chat-2") == said
+    assert refusals.total == 0
+    assert refusals.read(b"\x00" + message, "chat-2") == []
+    assert refusals.counts == {"unreadable": 1}
+    assert "unreadable from 'chat-2'" in caplog.text

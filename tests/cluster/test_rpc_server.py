@@ -418,7 +418,7 @@ async def test_a_frontend_that_was_frozen_comes_back(
     worker.on_request = worker.echo
     frontend.request()
     await eventually(lambda: len(worker.ups) == 2)
-    assert frontend.client.peers["chat-1"].state is UP
+    await eventually(lambda: frontend.client.peers["chat-1"].state is UP)  # its Welcome is in
     frontend.request(b"heard")
     await eventually(lambda: frontend.answers)
 

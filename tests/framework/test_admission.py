@@ -227,8 +227,8 @@ async def test_an_attempt_that_was_overtaken_puts_nobody_out(owner: Owner) -> No
 
 async def test_a_claim_says_by_which_attempt_its_session_came(owner: Owner) -> None:
     await owner.announce({"room": [claim("alice", 2, resume="mine.2")]})
-    await owner.announce({"room": [claim("alice", 1, since=9.0, resume="mine.1")]})
-    assert owner.ordered("hub.evict") == [("c1", (1, "room", True))]
+    await owner.announce({"room": [claim("alice", 1, since=9.0, resume="mine.1")]}, "c2")
+    assert owner.ordered("hub.evict") == [("c2", (1, "room", True))]
     assert owner.host.channels["room"].presence.sessions("alice") == {ref(2)}
 
 

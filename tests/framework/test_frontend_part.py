@@ -23,14 +23,11 @@ from zchat.config.settings import Settings
 from zchat.errors import TimedOut
 from zchat.framework.channels import Channel
 from zchat.framework.frontend_part import FrontendPart
-from zchat.framework.logins import LOGIN
 from zchat.framework.running import Running
 from zchat.frontend.disconnect import (
     HANDSHAKE_TIMEOUT,
     KICKED,
     MESSAGE_TOO_BIG,
-    RESUMED,
-    SIGNED_IN_ELSEWHERE,
     SLOW_READER,
     TOO_MANY_BYTES,
     TOO_MANY_MESSAGES,
@@ -94,42 +91,6 @@ async def test_a_backend_kicks_and_the_client_is_told_why(cluster: Cluster) -> N
         assert b"too loud" in (await peer.package()).body
         assert await peer.goodbye() == (KICKED.code, "too loud")
     await eventually(lambda: len(connector(cluster).sessions) == 0)
-
-
-@pytest.mark.parametrize(
-    ("channel", "resumed", "code", "reason"),
-    [
-        ("lobby", True, RESUMED.code, "resumed on another connection"),
-        ("lobby", False, KICKED.code, "somebody else has your name in lobby"),
-        (f"{LOGIN}alice", True, SIGNED_IN_ELSEWHERE.code, "signed in on another connection"),
-        (f"{LOGIN}alice", False, SIGNED_IN_ELSEWHERE.code, "signed in on another connection"),
-    ],
-)
-async def test_who_is_put_out_of_its_place_is_told_why(
-    cluster: Cluster, channel: str, resumed: bool, code: int, reason: str
-) -> None:
-    with at_door(cluster) as door:
-        peer = await door.working()
-        session = await only_session(cluster)
-        worker = cluster.running["chat-server-1"].node
-        assert worker.cast(CONNECTOR, "hub.evict", (session.id, channel, resumed))
-        assert reason.encode() in (await peer.package()).body
-        assert await peer.goodbye() == (code, reason)
-        assert worker.cast(CONNECTOR, "hub.evict", (session.id, channel, resumed))  # late
-    await eventually(lambda: len(connector(cluster).sessions) == 0)
-
-
-async def test_a_leave_by_a_former_owner_is_told_to_the_owner_of_now(cluster: Cluster) -> None:
-    """It has heard of the member from the frontend, and would keep it for ever."""
-    await cluster.enter("alice", "lobby", connector=0)
-    await cluster.enter("bob", "lobby", connector=0)
-    session = next(s for s in connector(cluster).sessions if s.uid == "alice")
-    worker = cluster.running["chat-server-1"]
-    assert worker.owner is not None
-    presence = worker.owner.host.channels["lobby"].presence
-    for _ in range(2):  # the second comes late
-        assert worker.node.cast(CONNECTOR, "hub.leave", (session.id, "lobby", "chat-server-2"))
-    await eventually(lambda: presence.uids() == ["bob"])
 
 
 async def test_a_move_that_fails_leaves_its_client_where_it_was(

@@ -9,15 +9,15 @@ import pytest
 from zchat.errors import Unavailable
 from zchat.framework import joins as module
 from zchat.framework.joins import Join, Joined, Joins
-from zchat.rooms.broker import Stream
 from zchat.rooms.channel import Channel
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.presence import Presence, SessionRef
 from zchat.rooms.resume import Token
 from zchat.rooms.stream import StreamPosition
 
 
 def channel(name: str = "room") -> Channel:
-    return Channel(Stream(name, StreamPosition("e", 0)), Presence(1.0))
+    return Channel(OwnedStream(name, StreamPosition("e", 0)), Presence(1.0))
 
 
 def ref(session: int = 1) -> SessionRef:

@@ -9,9 +9,9 @@ import pytest
 from zchat.framework.voice import Voice
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.rooms.beat import TOPIC, BeatMaker
-from zchat.rooms.broker import Stream
 from zchat.rooms.changes import LIMIT
 from zchat.rooms.channel import Channel, Framer, PresencePushes
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.presence import Presence, SessionRef
 from zchat.rooms.stream import (
     Beat,
@@ -30,7 +30,7 @@ MOMENT = 0.05
 
 def opened() -> Channel:
     """With somebody in it who hears."""
-    channel = Channel(Stream("room", StreamPosition("e", 4)), Presence(5.0, 9))
+    channel = Channel(OwnedStream("room", StreamPosition("e", 4)), Presence(5.0, 9))
     channel.presence.join("zoe", SessionRef("c1", "life", 0), since=0)
     return channel
 
@@ -133,14 +133,14 @@ def test_the_first_of_many_is_told_at_once_and_the_others_together(heard: Heard)
 
 def test_who_comes_first_makes_nobody_wait(heard: Heard) -> None:
     """Nobody was there to be told of alice."""
-    room = Channel(Stream("room", StreamPosition("e", 0)), Presence(5.0))
+    room = Channel(OwnedStream("room", StreamPosition("e", 0)), Presence(5.0))
     heard.tell("alice", "bob", "carol", channel=room)
     assert heard.uids == ["alice", "bob"]
 
 
 def test_channels_do_not_wait_for_each_other(heard: Heard) -> None:
     heard.tell("alice")
-    heard.tell("bob", channel=Channel(Stream("quiet", StreamPosition("q", 0)), Presence(5.0)))
+    heard.tell("bob", channel=Channel(OwnedStream("quiet", StreamPosition("q", 0)), Presence(5.0)))
     assert [topic for topic, _ in heard.frames] == ["room", "quiet"]
 
 

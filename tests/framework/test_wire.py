@@ -23,6 +23,7 @@ from zchat.framework.loader import Found
 from zchat.framework.wire import Wire, load_wire
 from zchat.protocol import message, package
 from zchat.protocol.dictionary import MAX_CODE
+from zchat.rooms.stream import MAX_BODY_BYTES
 from zchat.route import Route
 
 ROUTES = ["area.h.ask", "gate.h.ask"]
@@ -45,6 +46,13 @@ def test_without_files_all_is_json_and_pushes_have_no_codes(tmp_path: Path) -> N
 def test_pushes_get_the_codes_after_the_handlers(tmp_path: Path) -> None:
     wire = load_wire(write(tmp_path, dictionary=["onB", "onA"]), ROUTES)
     assert [wire.dictionary.code(route) for route in ("onB", "onA")] == [3, 4]
+
+
+def test_a_push_is_bounded_as_a_publication_is(tmp_path: Path) -> None:
+    wire = load_wire(tmp_path, [])
+    assert wire.push("onNote", {"text": "x" * (MAX_BODY_BYTES - 11)})
+    with pytest.raises(ValueError, match="at most 262144 are sent"):
+        wire.push("onNote", {"text": "x" * (MAX_BODY_BYTES - 10)})
 
 
 def test_pushes_are_written_by_code_and_schema(tmp_path: Path) -> None:

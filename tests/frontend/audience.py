@@ -13,9 +13,9 @@ from zchat.cluster.subscriber import Subscriber
 from zchat.frontend.connection import Connection
 from zchat.frontend.disconnect import Disconnect
 from zchat.frontend.frames import frame
-from zchat.frontend.holes import HISTORY_LOST
 from zchat.frontend.hub import Hub
 from zchat.frontend.local_channel import LocalChannel
+from zchat.frontend.publications import HISTORY_LOST
 from zchat.frontend.session import Membership, Session, SessionTable
 from zchat.rooms.stream import (
     Item,

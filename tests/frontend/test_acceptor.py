@@ -71,6 +71,7 @@ async def test_frames_right_behind_the_request_are_not_lost(
         (request(Sec_WebSocket_Version="8"), 426, "version 13"),
         (request(Sec_WebSocket_Key="x"), 400, "Sec-WebSocket-Key"),
         (request(Host=""), 400, ""),
+        (request(Host="x:" + "9" * 5000), 400, "Host"),
         (request(Connection=None), 400, "Connection"),
     ],
 )

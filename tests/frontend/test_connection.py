@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import struct
-from collections.abc import Sequence
 from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
@@ -24,8 +23,8 @@ from tests.frontend.wire import (
 )
 from zchat.config.settings import Client, Limits
 from zchat.frontend.connection import Connection
-from zchat.frontend.disconnect import KICKED, SERVER_STOPPING, SLOW_READER
-from zchat.frontend.frames import CLOSE, PING, frame
+from zchat.frontend.disconnect import KICKED, SLOW_READER
+from zchat.frontend.frames import PING, frame
 from zchat.frontend.outbox import UNSENT_BYTES
 from zchat.protocol import package
 from zchat.protocol.handshake import ServerHandshake
@@ -373,58 +372,3 @@ async def test_a_handler_that_raises_ends_only_its_connection(
         assert "a bug" in caplog.text
         await other.send(masked(HEARTBEAT))
         assert (await other.package()).type is package.HEARTBEAT
-
-
-async def test_tables_may_be_walked_while_connections_end() -> None:
-    async with door() as opened:
-        for _ in range(5):
-            await opened.working()
-        table = dict.fromkeys(opened.opened)
-        opened.connections.on_close = lambda connection, why: table.pop(connection)
-        for connection in table:
-            connection.close(SERVER_STOPPING)
-        await until(lambda: not table)
-
-
-# Seeing everybody off
-
-
-async def goodbyes(peers: Sequence[Peer]) -> list[int]:
-    codes = []
-    for peer in peers:
-        codes.append((await peer.goodbye())[0])
-        peer.close()
-    return codes
-
-
-async def test_a_drain_tells_all_and_waits_for_them() -> None:
-    async with door() as opened:
-        peers = [await opened.working() for _ in range(20)]
-        draining = asyncio.create_task(opened.connections.drain(pace=1000, seconds=10))
-        assert await goodbyes(peers) == [1001] * 20
-        await draining
-        assert not opened.connections.sockets
-        assert len(opened.closed) == 20
-        assert opened.counters == {"server_stopping": 20}
-
-
-async def test_a_drain_keeps_its_pace() -> None:
-    async with door() as opened:
-        for _ in range(10):
-            await opened.working()
-        draining = asyncio.create_task(opened.connections.drain(pace=20, seconds=60))
-        await until(lambda: opened.closed)
-        assert len(opened.closed) == 1  # one every 50 ms at 20 per second
-        await until(lambda: len(opened.closed) == 3)
-        draining.cancel()
-
-
-async def test_a_drain_drops_who_does_not_go_in_time() -> None:
-    async with door() as opened:
-        peer = await opened.working()
-        await one(opened)
-        await opened.connections.drain(pace=1000, seconds=0)
-        assert not opened.connections.sockets
-        assert len(opened.closed) == 1
-        opcode, _ = await peer.frame()  # told all the same
-        assert opcode == CLOSE

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
-from tests.frontend.audience import LOBBY, OWNER, Stage, connection_of, heard
+from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, connection_of, heard
 from zchat.frontend.disconnect import SLOW_READER
+from zchat.frontend.fanout import Fanout
 from zchat.frontend.session import Session
 
 
@@ -61,6 +63,17 @@ async def test_a_turn_is_one_write_per_member(stage: Stage) -> None:
     assert len(heard(people[3])) == 12
     # Whoever gets the same is given the very same bytes, which then wait once in memory.
     assert len({id(connection_of(person).writes[0]) for person in people}) == 3
+
+
+async def test_what_cannot_be_told_is_given_to_nobody(stage: Stage) -> None:
+    """A push that clients here cannot read is empty, and a transport cannot unwrap that."""
+    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
+    fanout = Fanout(Counter(), 100)
+    fanout.queue(stage.lobby, b"", None)
+    fanout.hold_all(stage.lobby, (EPOCH, 1, None, b""), None)
+    await turn()
+    assert connection_of(alice).writes == []
+    assert stage.lobby.joining[bob.id].held is None
 
 
 async def test_channels_of_a_turn_do_not_mix(stage: Stage) -> None:

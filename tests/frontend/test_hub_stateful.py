@@ -354,7 +354,9 @@ class HubMachine(RuleBasedStateMachine):
             if local.owner == self.owner and position is not None and position.epoch == tail.epoch:
                 run = Run(position.offset + 1, self.epoch.items[position.offset :][:size])
                 self.pipe.append(
-                    self.if_placed(local, partial(self.stage.hub.repair, local, tail, run))
+                    self.if_placed(
+                        local, partial(self.stage.hub.publications.repair, local, tail, run)
+                    )
                 )
 
     @rule()
@@ -374,7 +376,9 @@ class HubMachine(RuleBasedStateMachine):
                 changes = people.changes.bring(asked, uids, people.uids, doubtful)
                 found = [self.framed(change) for change in changes]
                 answer = (local, people.version, found, asked, roster.heard)
-                self.pipe.append(self.if_placed(local, partial(self.stage.hub.compared, *answer)))
+                self.pipe.append(
+                    self.if_placed(local, partial(self.stage.hub.rosters.compared, *answer))
+                )
 
     def if_placed(self, local: LocalChannel, answer: Callable[[], None]) -> Callable[[], None]:
         """As Resync does: an answer counts only where the channel was when it was asked for."""

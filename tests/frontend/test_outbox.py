@@ -154,6 +154,25 @@ async def test_who_has_the_same_for_many_is_asked_before_connections_are_flushed
             pair.close()
 
 
+async def test_a_fault_of_who_has_the_same_for_many_stops_nobody_else() -> None:
+    faults: list[object] = []
+
+    def fail() -> None:
+        raise RuntimeError("once, and again")
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    pair = Pair(Flusher(loop, LIMIT, fail))
+    try:
+        for data in (b"one", b"two"):
+            pair.outbox.enqueue(data)
+            await asyncio.sleep(0)
+        assert pair.ours.sent == [b"one", b"two"]
+        assert len(faults) == 2
+    finally:
+        pair.close()
+
+
 async def test_the_next_turn_is_flushed_again(pair: Pair, flusher: Flusher) -> None:
     pair.outbox.enqueue(b"a")
     await asyncio.sleep(0)

@@ -42,8 +42,8 @@ class World:
             lambda: self.ring,
             clock=lambda: self.now,
         )
-        self.stage.hub._fetch = self.resync.fetch
-        self.stage.hub._compare = self.resync.compare
+        self.stage.hub.publications._fetch = self.resync.fetch
+        self.stage.hub.rosters._compare = self.resync.compare
         self.stage.hub._lost = self.resync.lost
 
     async def _call(self, server: str, method: str, args: Sequence[Any]) -> Any:

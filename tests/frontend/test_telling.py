@@ -116,7 +116,7 @@ async def test_what_is_lost_between_frames_is_asked_for_and_told_together(stage:
     assert (stage.lobby.roster.version, stage.lobby.roster.heard) == (1, 5)
     assert stage.hub.counters["presence_gaps"] == 1
     missed = [change(n, uid) for n, uid in enumerate(["bob", "carol", "dave", "eve"], 2)]
-    stage.hub.compared(stage.lobby, 5, missed, 1, 5)
+    stage.hub.rosters.compared(stage.lobby, 5, missed, 1, 5)
     await turn()
     assert heard(zoe) == ["diff +bob +carol +dave +eve"]
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from zchat.config.settings import Client, Limits
 from zchat.frontend.acceptor import Acceptor
 from zchat.frontend.addresses import Addresses
-from zchat.frontend.connection import Connection, Connections, OnHandshake
+from zchat.frontend.connection import Connection
+from zchat.frontend.connections import Connections
 from zchat.frontend.disconnect import Disconnect
 from zchat.frontend.frames import BINARY, CLOSE, close_frame, python_mask
 from zchat.frontend.tls import Certificate
 from zchat.protocol import package
-from zchat.protocol.handshake import ServerHandshake
+from zchat.protocol.handshake import HandshakeRequest, ServerHandshake
 from zchat.protocol.message import Message
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -72,7 +73,7 @@ class Door:
     peers: list[Peer] = field(default_factory=list)
 
     @property
-    def connections(self) -> Connections:
+    def connections(self) -> Connections[Connection]:
         return self.acceptor.connections
 
     @property
@@ -134,7 +135,7 @@ async def door(
     origins: tuple[str, ...] = ("*",),
     addresses: Addresses | None = None,
     certificate: Certificate | None = None,
-    on_handshake: OnHandshake | None = None,
+    on_handshake: Callable[[Connection, HandshakeRequest], None] | None = None,
 ) -> AsyncIterator[Door]:
     """An open door; whoever is still inside at the end is dropped."""
     told: list[Door] = []

@@ -18,6 +18,11 @@ from zchat.protocol.connection import (
     WAIT_ACK,
     WORKING,
     ClientConnection,
+    ServerConnection,
+    State,
+)
+from zchat.protocol.dictionary import EMPTY, RouteDictionary
+from zchat.protocol.events import (
     HandshakeAccepted,
     HandshakeAsked,
     HandshakeDone,
@@ -28,10 +33,7 @@ from zchat.protocol.connection import (
     Ready,
     Received,
     Response,
-    ServerConnection,
-    State,
 )
-from zchat.protocol.dictionary import EMPTY, RouteDictionary
 from zchat.protocol.handshake import HandshakeError, HandshakeRequest, ServerHandshake
 from zchat.protocol.message import NOTIFY, REQUEST, Message
 from zchat.protocol.package import DATA, HANDSHAKE, HANDSHAKE_ACK, HEARTBEAT, KICK

@@ -17,8 +17,9 @@ from tests.support.timing import eventually
 from zchat.errors import RequestError, TimedOut, Unavailable
 from zchat.protocol.body import dumps
 from zchat.protocol.dictionary import RouteDictionary
-from zchat.rooms.broker import Broker, Stream
+from zchat.rooms.broker import Broker
 from zchat.rooms.channel import Framer, PresencePushes
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.stores.base import Append, History, Outcome, Refused, RingRow
 from zchat.rooms.stores.memory import MemoryStore
 from zchat.rooms.stream import MAX_BODY_BYTES, Draft, Publication, StreamPosition
@@ -105,10 +106,10 @@ class Bench:
         row = await self.store.ring()
         await self.store.change_ring(row.generation, frozenset(workers))
 
-    async def stream(self, channel: str = "room") -> Stream:
-        return Stream(channel, await self.store.memory.open(channel))
+    async def stream(self, channel: str = "room") -> OwnedStream:
+        return OwnedStream(channel, await self.store.memory.open(channel))
 
-    def offer(self, stream: Stream, number: int) -> asyncio.Future[StreamPosition]:
+    def offer(self, stream: OwnedStream, number: int) -> asyncio.Future[StreamPosition]:
         return self.broker.offer(stream, draft(number))
 
 

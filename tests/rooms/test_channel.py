@@ -14,9 +14,9 @@ from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.misfit import Misfit
 from zchat.protocol.protos import Protos
 from zchat.protocol.schema import parse
-from zchat.rooms.broker import Stream
 from zchat.rooms.changes import Change
 from zchat.rooms.channel import Channel, Framer, PresencePushes
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.presence import Presence, SessionRef
 from zchat.rooms.stream import (
     Draft,
@@ -33,7 +33,7 @@ REF = SessionRef("connector-1", "life", 1)
 
 @pytest.fixture
 def channel() -> Channel:
-    return Channel(Stream("room", StreamPosition("e", 0)), Presence(1.0))
+    return Channel(OwnedStream("room", StreamPosition("e", 0)), Presence(1.0))
 
 
 def test_a_channel_with_nobody_and_nothing_in_it_is_idle(channel: Channel) -> None:
@@ -65,7 +65,7 @@ async def test_a_draft_keeps_it(channel: Channel) -> None:
 
 def taken(now: float) -> Channel:
     """A channel whose list has alice, who was claimed when it was taken."""
-    channel = Channel(Stream("room", StreamPosition("e", 0)), Presence(5.0, 100), taken=now)
+    channel = Channel(OwnedStream("room", StreamPosition("e", 0)), Presence(5.0, 100), taken=now)
     channel.presence.claim("alice", REF, since=1.0)
     channel.presence.changes.begin(101)
     return channel

@@ -125,12 +125,22 @@ def test_who_a_frontend_does_not_name_is_lost(presence: Presence) -> None:
     for number, name in enumerate(("alice", "bob", "carol"), 1):
         presence.join(name, ref(number), since=number)
     presence.join("dan", ref(1, "life2"), since=1)
-    presence.lose_unclaimed("life1", {2}, before=3, now=0)
-    presence.lose_unclaimed("life3", {}, before=3, now=0)
+    presence.lose_unclaimed("life1", [("bob", ref(2))], before=3, now=0)
+    presence.lose_unclaimed("life3", [], before=3, now=0)
     assert list(presence.expire(GRACE)) == [Change("alice", False, 5)]
     assert presence.uids() == ["bob", "carol", "dan"]
-    presence.lose_unclaimed("life1", {2, 3}, before=9, now=0)
+    presence.lose_unclaimed("life1", [("bob", ref(2)), ("carol", ref(3))], before=9, now=0)
     assert not presence.losing
+
+
+@pytest.mark.parametrize("named", [("bob", ref(2)), ("bob", ref(1))])
+def test_who_is_named_and_not_here_hides_nobody(
+    presence: Presence, named: tuple[str, SessionRef]
+) -> None:
+    """Bob was put out and his frontend does not know; or alice's session is bob's by now."""
+    presence.join("alice", ref(1), since=1)
+    presence.lose_unclaimed("life1", [named], before=3, now=0)
+    assert [change.uid for change in presence.expire(GRACE)] == ["alice"]
 
 
 def test_claims_are_quiet_and_raise_the_version(presence: Presence) -> None:

@@ -12,8 +12,8 @@ from unittest import mock
 from tests.sim.journal import SharedJournal
 from zchat.client.recovery import Recovery
 from zchat.frontend.fanout import Fanout
-from zchat.rooms.broker import Stream
 from zchat.rooms.follower import Follower
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.repeats import Repeats
 from zchat.rooms.stores.base import Append, Outcome, Stored
 from zchat.rooms.stream import StreamPosition
@@ -73,15 +73,15 @@ def live_too_early() -> None:
 def early_ack() -> None:
     """What is sent is acknowledged before it is in the journal."""
 
-    def take(stream: Stream, limit: int, size: int, ts: int) -> Append | None:
+    def take(stream: OwnedStream, limit: int, size: int, ts: int) -> Append | None:
         append = real(stream, limit, size, ts)
         if append is not None:
             for publication, ticket in zip(append.publications, stream.under_way, strict=True):
                 ticket.settle(StreamPosition(append.epoch, publication.offset))
         return append
 
-    real = Stream.take
-    _replace("zchat.rooms.broker.Stream.take", take)
+    real = OwnedStream.take
+    _replace("zchat.rooms.owned_stream.OwnedStream.take", take)
 
 
 def immortal_members() -> None:

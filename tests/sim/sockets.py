@@ -106,7 +106,7 @@ class SimConnection:
 
 
 class SimConnections:
-    """Stands for zchat.frontend.connection.Connections."""
+    """Stands for zchat.frontend.connections.Connections."""
 
     network: Network
     """Set for each run."""

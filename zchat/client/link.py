@@ -15,8 +15,8 @@ from zchat.client.transport import Disconnected, WebSocketTransport
 from zchat.errors import ProtocolError, TimedOut, Unavailable
 from zchat.protocol import message, package
 from zchat.protocol.body import JSON, BodyCodec
-from zchat.protocol.connection import (
-    ClientConnection,
+from zchat.protocol.connection import ClientConnection
+from zchat.protocol.events import (
     ClientEvent,
     HandshakeAccepted,
     HandshakeRefused,

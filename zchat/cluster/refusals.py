@@ -6,6 +6,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from zchat.cluster.envelope import Envelope, decode, decode_readable
+from zchat.errors import ClusterError
+
 logger = logging.getLogger("zchat.cluster")
 
 _DETAIL_CHARACTERS = 200
@@ -58,3 +61,12 @@ class Refusals:
             str(detail)[:_DETAIL_CHARACTERS],
         )
         self._unsaid = 0
+
+    def read(self, message: bytes, peer: object) -> list[Envelope]:
+        """The envelopes of a message of `peer`; those that cannot be read are refused."""
+        try:
+            return decode(message)
+        except ClusterError as error:
+            envelopes, unreadable = decode_readable(message)
+            self.refuse("unreadable", peer, error, unreadable)
+            return envelopes

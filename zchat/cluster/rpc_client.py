@@ -13,7 +13,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -32,48 +31,23 @@ from zchat.cluster.envelope import (
     Request,
     Stranger,
     Welcome,
-    decode,
-    decode_readable,
     encode,
     failure,
     pack,
 )
+from zchat.cluster.handlers import ClientHandlers, guarded, hear
 from zchat.cluster.identity import LocalServer
 from zchat.cluster.limits import Limits
 from zchat.cluster.peer import LOST, UP, Peer, PeerState
 from zchat.cluster.pipe import Pipe, budget_ms
 from zchat.cluster.refusals import Refusals
-from zchat.errors import ClusterError, Unavailable
+from zchat.errors import Unavailable
 
 __all__ = ["ClientHandlers", "Peer", "PeerState", "RpcClient"]
 
 logger = logging.getLogger("zchat.cluster")
 
 _SAY: Final = 10.0  # seconds between two lines about requests that were refused
-
-
-def _nothing(*args: object) -> None:
-    """What happens to events that nobody asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientHandlers:
-    """What is told to the owner of an RpcClient, in the loop's thread. None may block.
-
-    Args:
-        on_up: a peer's Welcome came: `peer.incarnation` and `peer.generation` are its own now.
-            Called again after each loss.
-        on_lost: it is not UP any more.
-        on_call: it calls us; to be answered with `RpcClient.reply` or `fail`, now or later.
-        on_cast: it tells us something.
-        on_generation: it spoke of another generation than before.
-    """
-
-    on_up: Callable[[Peer], None] = _nothing
-    on_lost: Callable[[Peer], None] = _nothing
-    on_call: Callable[[Peer, Call], None] = _nothing
-    on_cast: Callable[[Peer, Cast], None] = _nothing
-    on_generation: Callable[[Peer, int], None] = _nothing
 
 
 class RpcClient:
@@ -350,15 +324,11 @@ class RpcClient:
     def _lose(self, peer: Peer, why: str) -> None:
         peer.state = LOST
         logger.info("link lost: %s (%s)", peer.server_id, why)
-        self._guard(self._handlers.on_lost, peer)
+        guarded(self._handlers.on_lost, peer)
 
     def _on_message(self, peer: Peer, message: bytes) -> int:
         """Handles a batch; returns how many envelopes it had."""
-        try:
-            envelopes = decode(message)
-        except ClusterError as error:
-            envelopes, unreadable = decode_readable(message)
-            self.refusals.refuse("unreadable", peer.server_id, error, unreadable)
+        envelopes = self.refusals.read(message, peer.server_id)
         if envelopes:
             peer.heard = self._clock()
         answer = peer.pipe.answer
@@ -381,12 +351,12 @@ class RpcClient:
             case Call():
                 self._take_call(peer, envelope)
             case Cast():
-                self._guard(self._handlers.on_cast, peer, envelope)
+                guarded(self._handlers.on_cast, peer, envelope)
             case Ping():
-                self._hear_generation(peer, envelope.generation)
+                hear(peer, envelope.generation, self._handlers.on_generation)
                 self._tell(peer, Pong(self.generation))
             case Pong():
-                self._hear_generation(peer, envelope.generation)
+                hear(peer, envelope.generation, self._handlers.on_generation)
             case Welcome():
                 self._take_welcome(peer, envelope)
             case Stranger():
@@ -398,7 +368,7 @@ class RpcClient:
                 self.refusals.refuse("misplaced", peer.server_id, type(envelope).__name__)
 
     def _take_call(self, peer: Peer, call: Call) -> None:
-        if not self._guard(self._handlers.on_call, peer, call):
+        if not guarded(self._handlers.on_call, peer, call):
             self.fail(peer, call.id, 500, "internal error")
 
     def _take_welcome(self, peer: Peer, welcome: Welcome) -> None:
@@ -417,18 +387,4 @@ class RpcClient:
         peer.pipe.relink(self._clock(), same_life=same_life)
         logger.info("link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
         self._mark(peer)
-        self._guard(self._handlers.on_up, peer)
-
-    def _hear_generation(self, peer: Peer, generation: int) -> None:
-        if generation != peer.generation:
-            peer.generation = generation
-            self._guard(self._handlers.on_generation, peer, generation)
-
-    def _guard(self, handler: Callable[..., None], *args: object) -> bool:
-        """One handler's fault must not end the reading. Returns whether it went well."""
-        try:
-            handler(*args)
-        except Exception:
-            logger.exception("handler failed for %r", args[0])
-            return False
-        return True
+        guarded(self._handlers.on_up, peer)

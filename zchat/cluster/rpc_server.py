@@ -12,14 +12,12 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from zchat.cluster.calls import Question
 from zchat.cluster.context import Context
 from zchat.cluster.envelope import (
-    PROTOCOL,
     Call,
     Cast,
     Envelope,
@@ -30,19 +28,19 @@ from zchat.cluster.envelope import (
     Reply,
     Request,
     Stranger,
-    decode,
-    decode_readable,
     encode,
     failure,
     pack,
 )
+from zchat.cluster.handlers import ServerHandlers, guarded, hear
 from zchat.cluster.identity import OPERATOR, LocalServer, routing_id
 from zchat.cluster.limits import Limits
+from zchat.cluster.lives import Lives
 from zchat.cluster.pipe import Pipe
 from zchat.cluster.refusals import Refusals
 from zchat.cluster.remote_peer import RemotePeer
 from zchat.cluster.router import Router, UnreachableError
-from zchat.errors import ClusterError, Unavailable
+from zchat.errors import Unavailable
 
 __all__ = ["RemotePeer", "RpcServer", "ServerHandlers"]
 
@@ -51,41 +49,9 @@ logger = logging.getLogger("zchat.cluster")
 _STRANGER: Final = encode([Stranger()])
 
 
-def _nothing(*args: object) -> None:
-    """What happens to events that nobody asked for."""
-
-
 def _level(peer: RemotePeer) -> int:
     """How loud its links are in the log: each `zchat status` is a life of its own."""
     return logging.DEBUG if peer.server_type == OPERATOR else logging.INFO
-
-
-def _remember(lives: dict[bytes, None], identity: bytes, limit: int) -> None:
-    lives[identity] = None
-    if len(lives) > limit:
-        del lives[next(iter(lives))]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerHandlers:
-    """What is told to the owner of an RpcServer, in the loop's thread. None may block.
-
-    Args:
-        on_request: a client's request, forwarded; to be answered with `RpcServer.reply` or `fail`,
-            now or later (answers to a notify are dropped by whoever forwarded it).
-        on_call: a server's call; to be answered likewise.
-        on_cast: a server tells us something.
-        on_up: a peer said Hello. Comes again for the same life when its link was made anew.
-        on_lost: that life is over.
-        on_generation: it spoke of another generation than before.
-    """
-
-    on_request: Callable[[RemotePeer, Request], None] = _nothing
-    on_call: Callable[[RemotePeer, Call], None] = _nothing
-    on_cast: Callable[[RemotePeer, Cast], None] = _nothing
-    on_up: Callable[[RemotePeer], None] = _nothing
-    on_lost: Callable[[RemotePeer], None] = _nothing
-    on_generation: Callable[[RemotePeer, int], None] = _nothing
 
 
 # Seconds that a peer whose link broke has to make a new one before it is probed: a reconnect takes
@@ -118,8 +84,6 @@ class RpcServer:
     ) -> None:
         self.generation = 0
         """What our Welcomes and Pongs tell; the owner sets it."""
-        self.peers: dict[str, RemotePeer] = {}
-        """The lives that are up, by server id."""
         self.refusals = Refusals(f"ROUTER of {local.id}", clock)
         self.unreachable = 0
         """Messages for which libzmq had no link (EHOSTUNREACH)."""
@@ -129,16 +93,11 @@ class RpcServer:
         self._local = local
         self._handlers = handlers or ServerHandlers()
         self._limits = limits or Limits()
+        self._lives = Lives(self._limits.peers)
+        self.peers = self._lives.up
+        """The lives that are up, by server id."""
         self._clock = clock
         self._router: Router | None = None
-        self._by_identity: dict[bytes, RemotePeer] = {}
-        # Lives that a newer one replaced, oldest first. When full the oldest is forgotten.
-        self._replaced: dict[bytes, None] = {}
-        # Lives whose link had ended, and which did not come back. Likewise bounded.
-        self._unlinked: dict[bytes, None] = {}
-        # The last life of each server that is not here: a later one replaces it, even if something
-        # of the earlier one still comes in. Likewise bounded.
-        self._former: dict[str, bytes] = {}
         self._last_id = 0
         self._ticked = clock()
         self._dirty: list[RemotePeer] = []
@@ -322,7 +281,7 @@ class RpcServer:
                 self._stalled.append(peer)
         except UnreachableError:
             self.unreachable += 1
-            _remember(self._unlinked, peer.identity, self._limits.peers)
+            self._lives.unlink(peer.identity)
             self._lose(peer, "no link")
 
     def _wake_stalled(self) -> None:
@@ -333,14 +292,10 @@ class RpcServer:
 
     def _on_message(self, identity: bytes, message: bytes) -> int:
         """Handles a batch; returns how many envelopes it had."""
-        try:
-            envelopes = decode(message)
-        except ClusterError as error:
-            envelopes, unreadable = decode_readable(message)
-            self.refusals.refuse("unreadable", identity, error, unreadable)
+        envelopes = self.refusals.read(message, identity)
         if not envelopes:
             return 0
-        peer = self._by_identity.get(identity)
+        peer = self._lives.by_identity.get(identity)
         if peer is None:
             peer = self._admit(identity, envelopes)
             if peer is None:
@@ -366,15 +321,15 @@ class RpcServer:
     def _take(self, peer: RemotePeer, envelope: Envelope) -> None:
         match envelope:
             case Call():
-                if not self._guard(self._handlers.on_call, peer, envelope):
+                if not guarded(self._handlers.on_call, peer, envelope):
                     self.fail(peer, envelope.id, 500, "internal error")
             case Cast():
-                self._guard(self._handlers.on_cast, peer, envelope)
+                guarded(self._handlers.on_cast, peer, envelope)
             case Ping():
-                self._hear_generation(peer, envelope.generation)
+                hear(peer, envelope.generation, self._handlers.on_generation)
                 self._tell(peer, Pong(self.generation))
             case Pong():
-                self._hear_generation(peer, envelope.generation)
+                hear(peer, envelope.generation, self._handlers.on_generation)
             case Hello():
                 self._take_hello(peer, envelope)
             case _:
@@ -382,32 +337,24 @@ class RpcServer:
 
     def _admit(self, identity: bytes, envelopes: list[Envelope]) -> RemotePeer | None:
         """The peer that says Hello in the first of these envelopes; None if it may not."""
-        hello = envelopes[0]
-        if identity in self._replaced:
-            self.refusals.refuse("replaced life", identity, count=len(envelopes))
+        hello, count = envelopes[0], len(envelopes)
+        if self._lives.was_replaced(identity):
+            self.refusals.refuse("replaced life", identity, count=count)
             return None
         if not isinstance(hello, Hello):
-            self._refuse_stranger(identity, len(envelopes))
+            self._refuse_stranger(identity, count)
             return None
-        if identity != routing_id(hello.server_id, hello.incarnation):
-            self.refusals.refuse("false name", identity, hello.server_id, len(envelopes))
-            return None
-        if hello.protocol != PROTOCOL:
-            self.refusals.refuse("other protocol", identity, hello.protocol, len(envelopes))
+        wrong = self._lives.objection(identity, hello)
+        if wrong is not None:
+            reason, detail = wrong
+            self.refusals.refuse(reason, identity, detail, count)
             return None
         older = self.peers.get(hello.server_id)
-        if older is None and len(self.peers) >= self._limits.peers:
-            self.refusals.refuse("too many peers", identity, count=len(envelopes))
-            return None
         if older is not None:
             self._lose(older, "restarted")
-        former = self._former.pop(hello.server_id, identity)
-        if former != identity:
-            _remember(self._replaced, former, self._limits.peers)
-        self._unlinked.pop(identity, None)
         pipe = Pipe(hello.server_id, self._limits)
         peer = RemotePeer(identity, hello, pipe, self._clock())
-        self._by_identity[identity] = self.peers[hello.server_id] = peer
+        self._lives.begin(peer)
         logger.log(_level(peer), "link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
         return peer
 
@@ -420,10 +367,10 @@ class RpcServer:
         peer.pipe.tell(self._local.welcome(self.generation))
         peer.pipe.relink(self._clock(), same_life=True)
         self._mark(peer)
-        self._guard(self._handlers.on_up, peer)
+        guarded(self._handlers.on_up, peer)
 
     def _refuse_stranger(self, identity: bytes, count: int) -> None:
-        if identity in self._unlinked:
+        if self._lives.was_unlinked(identity):
             # A write met the end of its link before we had read all that came over it.
             self.refusals.count("last words", count)
         else:
@@ -439,30 +386,11 @@ class RpcServer:
         if not peer.alive:
             return
         self._remove(peer)
-        self._former[peer.server_id] = peer.identity
-        if len(self._former) > self._limits.peers:
-            del self._former[next(iter(self._former))]
+        self._lives.lose(peer)
         logger.log(_level(peer), "link lost: %s (%s)", peer.server_id, why)
-        self._guard(self._handlers.on_lost, peer)
+        guarded(self._handlers.on_lost, peer)
 
     def _remove(self, peer: RemotePeer) -> None:
-        peer.alive = False
-        del self._by_identity[peer.identity]
-        if self.peers.get(peer.server_id) is peer:
-            del self.peers[peer.server_id]
+        self._lives.end(peer)
         peer.pipe.abandon()
         self._gone.update(peer.pipe.counts)
-
-    def _hear_generation(self, peer: RemotePeer, generation: int) -> None:
-        if generation != peer.generation:
-            peer.generation = generation
-            self._guard(self._handlers.on_generation, peer, generation)
-
-    def _guard(self, handler: Callable[..., None], *args: object) -> bool:
-        """One handler's fault must not end the reading. Returns whether it went well."""
-        try:
-            handler(*args)
-        except Exception:
-            logger.exception("handler failed for %r", args[0])
-            return False
-        return True

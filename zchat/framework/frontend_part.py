@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,10 +17,11 @@ from zchat.framework.authentication import Authentication
 from zchat.framework.backend_session import BackendSession
 from zchat.framework.dispatcher import Dispatcher
 from zchat.framework.entrance import Entrance
-from zchat.framework.logins import LOGIN, LoginChannel, Logins
+from zchat.framework.logins import LoginChannel, Logins
 from zchat.framework.methods import Methods
 from zchat.framework.newcomers import Newcomers
 from zchat.framework.node import Node
+from zchat.framework.owner_orders import OwnerOrders
 from zchat.framework.parts import Parts
 from zchat.framework.session_hooks import SessionEvents
 from zchat.framework.session_notices import NoticeSender
@@ -30,10 +29,11 @@ from zchat.framework.session_orders import SessionOrders
 from zchat.framework.session_rules import SessionRules
 from zchat.frontend.acceptor import Acceptor
 from zchat.frontend.addresses import Addresses
-from zchat.frontend.connection import Connection, Connections
+from zchat.frontend.connection import Connection
+from zchat.frontend.connections import Connections
 from zchat.frontend.descriptors import capacity, raise_limit
 from zchat.frontend.dialect import Dialect
-from zchat.frontend.disconnect import KICKED, RESUMED, SIGNED_IN_ELSEWHERE, Disconnect
+from zchat.frontend.disconnect import Disconnect
 from zchat.frontend.forwarder import Finish, Forwarder, Pick
 from zchat.frontend.frames import frame
 from zchat.frontend.hub import Hub
@@ -44,9 +44,6 @@ from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
 from zchat.rooms.beat import TOPIC
 from zchat.rooms.ring import Ring
-from zchat.rooms.stream import StreamPosition
-
-logger = logging.getLogger("zchat.session")
 
 _LATE = 1.0
 """Seconds past its deadline at which a request is answered without its handler."""
@@ -163,7 +160,7 @@ class FrontendPart:
             certificate=_certificate(settings, folder),
         )
         self._owners: frozenset[str] = frozenset()
-        self._offer(methods)
+        OwnerOrders(self.sessions, self.hub, self.resync, ring, methods)
         logins = Logins(
             rules.session_policy,
             channel,
@@ -320,89 +317,7 @@ class FrontendPart:
         undo = self._undo_joins
         finish(await self._dispatcher.answer(route, view, body, message.id, budget, undo))
 
-    # What owners and backends order. What thousands of members have in common is interned: of each
-    # text that comes from an owner there would else be one in each of them.
-
-    def _offer(self, methods: Methods) -> None:
-        methods.add_cast("hub.join", self._join)
-        methods.add_cast("hub.joined", self._joined)
-        methods.add_cast("hub.undo", self._undo)
-        methods.add_cast("hub.leave", self._leave)
-        methods.add_cast("hub.evict", self._evict)
-
-    def _join(
-        self,
-        session: int,
-        channel: str,
-        uid: str,
-        owner: str,
-        token: bytes,
-        request: int,
-        differences: bool,
-    ) -> None:
-        known = self.sessions.get(session)
-        order = (uid, sys.intern(owner), token, request, differences)
-        if known is None or not self.hub.join(known, channel, *order):
-            self.resync.gone(owner, channel, uid, session, token)
-
-    def _joined(
-        self,
-        session: int,
-        channel: str,
-        uid: str,
-        owner: str,
-        epoch: str,
-        offset: int,
-        version: int,
-        token: bytes,
-        since: float,
-        exclusive: bool,
-        resume: str,
-        uids: list[str],
-        since_base: bool,
-        gone: list[str],
-    ) -> None:
-        known = self.sessions.get(session)
-        position = StreamPosition(sys.intern(epoch), offset)
-        order = (position, version, token, since, exclusive, resume)
-        if known is None or not self.hub.joined(
-            known, channel, owner, *order, uids, since_base, gone
-        ):
-            self.resync.gone(owner, channel, uid, session, token)
-        else:
-            self.resync.came_in(channel, owner, epoch)
-
-    def _undo(self, session: int, channel: str, token: bytes) -> None:
-        known = self.sessions.get(session)
-        if known is not None:
-            self.hub.undo(known, channel, token)
-
-    def _leave(self, session: int, channel: str, owner: str) -> None:
-        known = self.sessions.get(session)
-        membership = (known.memberships or {}).get(channel) if known else None
-        if known is None or membership is None:
-            return
-        self.hub.leave(known, channel)
-        now = self._ring().owner(channel)
-        if now not in (None, owner):  # it has heard of this member from us, and not of its leave
-            self.resync.gone(now, channel, membership.uid, session, membership.order)
-
-    def _evict(self, session: int, channel: str, resumed: bool) -> None:
-        """Another session has the place of this one.
-
-        Args:
-            resumed: its own client took it; else two had one name in a room that changed owners.
-        """
-        known = self.sessions.get(session)
-        if known is None:
-            return
-        self.hub.leave(known, channel)
-        if channel.startswith(LOGIN):
-            logger.info("session %d of %s is signed in elsewhere", known.id, known.uid)
-            known.connection.close(SIGNED_IN_ELSEWHERE)
-            return
-        taken = f"somebody else has your name in {channel}"
-        known.connection.close(RESUMED if resumed else KICKED.because(taken))
+    # What the servers order
 
     def _drop(self, session: Session, channel: str) -> None:
         """Take a session out of a channel whose owner cannot be told now."""

@@ -160,8 +160,10 @@ class Frontends:
         may have done so when these claims were under way.
         """
         before = channel.presence.version
+        named = []
         for claim in claims:
             ref = SessionRef(frontend, incarnation, claim.session)
+            named.append((claim.uid, ref))
             if self._admission.has_left(channel.name, ref):
                 continue
             token = Token.read(claim.resume)
@@ -169,8 +171,8 @@ class Frontends:
                 claim.uid, ref, since=claim.since, exclusive=claim.exclusive, token=token
             )
             self._admission.evict(channel, evicted)
-        here, settled = {claim.session for claim in claims}, self._wall_clock() - _SETTLED
-        channel.presence.lose_unclaimed(incarnation, here, settled, self._clock())
+        settled = self._wall_clock() - _SETTLED
+        channel.presence.lose_unclaimed(incarnation, named, settled, self._clock())
         self._owned.watch(channel)
         if self._owned.is_settled(channel.name):
             self._tell_after(channel, before)

@@ -11,9 +11,9 @@ from zchat.framework.joins import Joins
 from zchat.framework.taking import Taking
 from zchat.framework.turns import Turns
 from zchat.rooms.beat import Stand
-from zchat.rooms.broker import Stream
 from zchat.rooms.changes import Change
 from zchat.rooms.channel import Channel
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.presence import Presence
 from zchat.rooms.repeats import Repeats
 from zchat.rooms.ring import Ring
@@ -155,7 +155,7 @@ class OwnedChannels:
         presence = Presence(self._grace, int(self._wall_clock() * 1000))
         repeats = Repeats(self._repeat_window, int(self._repeat_age * 1000))
         repeats.add(window.publications)
-        stream = Stream(name, position, repeats=repeats)
+        stream = OwnedStream(name, position, repeats=repeats)
         channel = self.table[name] = Channel(stream, presence, self._clock())
         self.watch(channel)
         if not self.settled:

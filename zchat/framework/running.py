@@ -16,7 +16,7 @@ from zchat.cluster.rpc_server import RemotePeer
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Server, Topology
-from zchat.framework import lifecycle
+from zchat.framework import greeting, lifecycle
 from zchat.framework.calls import PREFIX, incoming
 from zchat.framework.channels import Channel, Channels
 from zchat.framework.components import Components, OuterPart
@@ -42,8 +42,6 @@ from zchat.framework.sessions import Sessions
 from zchat.framework.status import with_parts
 from zchat.framework.timers import Timers
 from zchat.framework.wire import load_wire
-from zchat.frontend.dialect import Dialect
-from zchat.protocol.handshake import ServerHandshake
 from zchat.rooms.channel import Framer
 from zchat.rooms.ring import Ring
 
@@ -185,7 +183,7 @@ class Running:
             self.rings = others_rings(own, types, self._ask_ring, self._ring_changed, shared=shared)
         self._ring_keeper = RingKeeper(self.rings, self.node.spawn)
         if self.server.takes_clients:
-            dialect = self._dialect()
+            dialect = greeting.dialect(self.app.told, self.wire)
             self.frontend = FrontendPart(
                 self.node,
                 self.methods,
@@ -194,7 +192,7 @@ class Running:
                 self.app,
                 self.events,
                 lambda name: Channel(name, self.channels),
-                self._handshake(dialect),
+                greeting.handshake(self.app, dialect, self.settings),
                 dialect,
                 self.app.routers.pick,
                 self.app.retried_routes(),
@@ -218,21 +216,6 @@ class Running:
 
     def _ask_ring(self, server_id: str) -> Awaitable[Any]:
         return self.node.call(server_id, "ring.get", ())
-
-    def _dialect(self) -> Dialect:
-        told = self.app.told
-        return Dialect(*self.wire, codes=told.dictionary, schemas=told.protos)
-
-    def _handshake(self, dialect: Dialect) -> ServerHandshake:
-        heartbeat = self.app.told.heartbeat
-        return ServerHandshake(
-            heartbeat=self.settings.client.heartbeat if heartbeat is None else heartbeat or None,
-            dictionary=dialect.dictionary,
-            protos=dialect.protos,
-            limit=self.settings.limits.message_bytes,
-            check_client=self.app.allows,
-            asks=self.app.authenticator is not None,
-        )
 
     def ring(self) -> Ring:
         """The ring of now."""

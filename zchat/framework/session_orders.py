@@ -98,13 +98,16 @@ class SessionOrders:
         return len(sessions)
 
     async def _push_to(self, uids: list[str], package: bytes) -> list[str]:
-        """Send a push to all sessions of these; returns the uids that have none here."""
+        """Send a push to all sessions of these; returns the uids that have none here.
+
+        What the dialect cannot read is logged by it, and sent to nobody.
+        """
         if not self._dialect.is_whole:
             package = self._dialect.push(package)
         missing = []
         for uid in uids:
             sessions = self._sessions.of_uid(uid)
-            for session in sessions:
+            for session in sessions if package else ():
                 session.connection.send(package)
             if not sessions:
                 missing.append(uid)
@@ -115,7 +118,7 @@ class SessionOrders:
         if not self._dialect.is_whole:
             package = self._dialect.push(package)
         count = 0
-        for session in list(self._sessions):
+        for session in list(self._sessions) if package else ():
             settings = session.settings
             if bound and not session.uid:
                 continue

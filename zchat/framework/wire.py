@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 from zchat.config.source import read_json, show
 from zchat.errors import ConfigError
-from zchat.frontend.holes import HISTORY_LOST
+from zchat.frontend.publications import HISTORY_LOST
 from zchat.protocol.dictionary import MAX_CODE, MAX_ROUTE, RouteDictionary
 from zchat.protocol.message import data_push
 from zchat.protocol.protos import Protos
 from zchat.protocol.schema import Parsed, SchemaError, parse
+from zchat.rooms.stream import MAX_BODY_BYTES
 from zchat.rooms.wish import PRESENCE
 
 DICTIONARY = "dictionary.json"
@@ -38,10 +39,14 @@ class Wire(NamedTuple):
         """A push as a complete package.
 
         Raises:
-            ValueError: the body does not fit the route's schema, or the route or body is too long.
+            ValueError: the body does not fit the route's schema, or is longer than 256 KiB like
+                that of a publication; or the route is too long.
             TypeError: the body is no JSON.
         """
-        return data_push(route, self.protos.at_server.encode(route, body), self.dictionary)
+        encoded = self.protos.at_server.encode(route, body)
+        if len(encoded) > MAX_BODY_BYTES:
+            raise ValueError(f"a body of {len(encoded)} bytes; at most {MAX_BODY_BYTES} are sent")
+        return data_push(route, encoded, self.dictionary)
 
 
 def load_wire(folder: Path, handler_routes: Iterable[str]) -> Wire:

@@ -34,7 +34,8 @@ from tornado.netutil import add_accept_handler
 
 from zchat.frontend.addresses import Addresses
 from zchat.frontend.arrival import Arrival, Openings
-from zchat.frontend.connection import Connections
+from zchat.frontend.connection import Connection
+from zchat.frontend.connections import Connections
 from zchat.frontend.disconnect import BLOCKED, SERVER_STOPPING, TOO_MANY_CONNECTIONS
 from zchat.frontend.listen import listen
 from zchat.frontend.outbox import UNSENT_BYTES
@@ -113,7 +114,7 @@ class Acceptor(HTTPServerConnectionDelegate):
     def __init__(
         self,
         server_id: str,
-        connections: Connections,
+        connections: Connections[Connection],
         *,
         health: Callable[[], Mapping[str, object]],
         origins: Collection[str] = ("*",),

@@ -1,9 +1,8 @@
 """A client connection, whatever its transport: socket in, socket out, limits, protocol, the end.
 
-`Connections` is what all of one frontend share: limits, counters, the timer wheel, the callbacks.
-A `Connection` is kept small, because there are ten thousand: slots only, no timer, no task, no
-future of its own. It reads once per ready socket and loop turn, so nobody is read twice before
-everybody was read once.
+It is kept small, because there are ten thousand: slots only, no timer, no task, no future of its
+own; what it shares with the others is in `Connections`. It reads once per ready socket and loop
+turn, so nobody is read twice before everybody was read once.
 
     opening --handshake, ack--> open --close, kick, time-out, bad bytes, slow reader--> closing
        |                          |                                                        |
@@ -17,19 +16,13 @@ farewell comes behind them.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 import socket
-import time
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final
 
-from zchat.config.settings import Client, Limits
 from zchat.errors import ProtocolError
-from zchat.frontend.arrival import Expiring
+from zchat.frontend.connections import Connections
 from zchat.frontend.disconnect import (
     CONNECTION_LOST,
     HANDSHAKE_REFUSED,
@@ -38,146 +31,23 @@ from zchat.frontend.disconnect import (
     INTERNAL_ERROR,
     KICKED,
     MALFORMED,
-    SERVER_STOPPING,
     SLOW_READER,
     TOO_MANY_BYTES,
     TOO_MANY_MESSAGES,
     Disconnect,
 )
-from zchat.frontend.frames import frame, payloads
-from zchat.frontend.outbox import Flusher, Outbox
-from zchat.frontend.rate import Rate
-from zchat.protocol.connection import (
-    HandshakeAsked,
-    HandshakeDone,
-    Heartbeat,
-    Received,
-    ServerConnection,
-)
-from zchat.protocol.handshake import FAILED, HandshakeError, HandshakeRequest, ServerHandshake
-from zchat.protocol.message import Message
+from zchat.frontend.frames import frame
+from zchat.frontend.outbox import Outbox
+from zchat.protocol.connection import ServerConnection
+from zchat.protocol.events import HandshakeAsked, HandshakeDone, Heartbeat, Received
+from zchat.protocol.handshake import FAILED, HandshakeError, HandshakeRequest
 from zchat.protocol.package import Package
-from zchat.wheel import Wheel
 
 logger = logging.getLogger("zchat.access")
 
 _RECEIVE: Final = 65536
 _LINGER: Final = 5.0
 _BLOCKED_LINGER: Final = 30.0  # a kernel's 128 KiB and a portion of 64 KiB, at 6.5 kB/s
-_HEARTBEAT_SLACK: Final = 2.0  # two network delays come on top of two intervals (pomelo wire 9.3)
-_GRANULARITY: Final = 0.25
-_STEP: Final = 0.05  # seconds between two portions of a drain
-
-OnHandshake: TypeAlias = Callable[["Connection", HandshakeRequest], None]
-OnOpen: TypeAlias = Callable[["Connection"], None]
-OnMessage: TypeAlias = Callable[["Connection", Message], None]
-OnClose: TypeAlias = Callable[["Connection", Disconnect], None]
-
-
-def _nothing() -> None:
-    """Nobody has the same bytes for many connections."""
-
-
-class Connections:
-    """All client connections of one frontend, and what they share.
-
-    The caller's duty: call `tick` about ten times a second; nothing times out without it.
-
-    Args:
-        handshake: how connections shake hands; its `limit` bounds a package's body.
-        client: time-outs.
-        limits: rates, and the bound of outboxes.
-        capacity: most connections at a time. When full, `full` says so and the transport refuses.
-        on_open: a client finished its handshake: `user` is known, it may be sent anything.
-        on_message: a request or notify of an open connection.
-        on_close: an open connection ends. It is called once, from the event loop and never from
-            within a call of yours, so that no table changes while you walk over it; no message
-            comes from this connection any more.
-        on_handshake: decides about a client by calling the connection's `accept` or `refuse`, at
-            once or later; needed when `handshake.asks`. Without a decision in time the client goes.
-        on_flush: see `Flusher`.
-        clock: seconds; deadlines and `tick` are in its time.
-
-    Attributes:
-        sockets: the connections that hold a socket, those still opening or closing included.
-        counters: how many connections ended for each reason (`Disconnect.name`).
-    """
-
-    def __init__(
-        self,
-        handshake: ServerHandshake,
-        client: Client,
-        limits: Limits,
-        *,
-        capacity: int,
-        on_open: OnOpen,
-        on_message: OnMessage,
-        on_close: OnClose,
-        on_handshake: OnHandshake | None = None,
-        on_flush: Callable[[], None] = _nothing,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.clock = clock
-        self.handshake = handshake
-        self.capacity = capacity
-        self.on_open = on_open
-        self.on_message = on_message
-        self.on_close = on_close
-        self.on_handshake = on_handshake
-        self.sockets: set[Connection] = set()
-        self.counters: Counter[str] = Counter()
-        self.flusher = Flusher(self.loop, limits.outbox_bytes, on_flush)
-        self.wheel: Wheel[Expiring] = Wheel(_GRANULARITY)
-        self.messages = Rate(limits.messages_per_second, limits.messages_burst)
-        self.bytes = Rate(limits.bytes_per_second, limits.bytes_burst)
-        self.handshake_timeout = client.handshake_timeout
-        beat = handshake.heartbeat
-        self.silence = None if beat is None else 2 * beat + _HEARTBEAT_SLACK
-        """Seconds without a heartbeat after which a client is gone; None: heartbeats are off."""
-        self._framed = self._bare = b""
-
-    @property
-    def full(self) -> bool:
-        """Whether no further connection is let in."""
-        return len(self.sockets) >= self.capacity
-
-    def unframed(self, frames: bytes) -> bytes:
-        """The packages in WebSocket frames. The last result is kept, for the next who has them."""
-        if frames is not self._framed:
-            self._framed, self._bare = frames, payloads(frames)
-        return self._bare
-
-    def tick(self, now: float) -> None:
-        """Ends the connections whose time is up."""
-        for connection in self.wheel.expire(now):
-            connection.expired()
-
-    async def drain(
-        self, disconnect: Disconnect = SERVER_STOPPING, *, pace: float, seconds: float
-    ) -> None:
-        """Tells all clients to go, so many per second, and waits until they went.
-
-        Args:
-            disconnect: what they are told.
-            pace: clients told per second; more if it would else take over two thirds of `seconds`.
-            seconds: when they have passed, whoever is left is dropped.
-        """
-        deadline = self.clock() + seconds
-        waiting = list(self.sockets)
-        if seconds > 0:
-            pace = max(pace, 1.5 * len(waiting) / seconds)
-        portion = max(1, math.ceil(pace * _STEP))
-        while self.sockets and self.clock() < deadline:
-            for connection in waiting[:portion]:
-                connection.close(disconnect)
-            del waiting[:portion]
-            await asyncio.sleep(_STEP)
-        for connection in list(self.sockets):
-            connection.close(disconnect)
-            connection.flush()
-            connection.drop()
-        await asyncio.sleep(0)  # what was scheduled by then has run: every `on_close`
 
 
 class Connection(Outbox):
@@ -214,7 +84,7 @@ class Connection(Outbox):
 
     def __init__(
         self,
-        shared: Connections,
+        shared: Connections[Connection],
         sock: socket.socket,
         *,
         remote_address: str,

@@ -14,7 +14,8 @@ from typing import Final
 
 from zchat.frontend.disconnect import SLOW_READER
 from zchat.frontend.local_channel import LocalChannel, Readers
-from zchat.frontend.session import Held, Membership
+from zchat.frontend.session import Membership
+from zchat.frontend.standing import Held
 
 _AT_ONCE: Final = 512  # deliveries of a turn that take the short way: 3 ms; others wait their turn
 _PORTION: Final = 262_144  # bytes of one channel in a turn, so that whoever reads keeps up with us
@@ -42,10 +43,12 @@ class Fanout:
     def queue(self, local: LocalChannel, data: bytes, readers: Readers | None) -> None:
         """A frame for the live members, or for those of `readers`; sent with this turn.
 
+        An empty one is a push that clients here cannot be told: nobody gets it.
+
         More than 256 KiB are sent over several turns, or members would be cut off who read as
         fast as they can. What waits is what came in one turn, which its reader bounds.
         """
-        if not local.live:
+        if not local.live or not data:
             return
         if not local.out:
             if not self._dirty:
@@ -148,9 +151,9 @@ class Fanout:
                 self.hold(membership, held)
 
     def hold(self, membership: Membership, held: Held) -> None:
-        """A frame for one joining member."""
-        if membership.held_bytes > self._hold_limit:
-            return  # it was cut off and will be told to us as closed
+        """A frame for one joining member; an empty one as in `queue`."""
+        if not held[3] or membership.held_bytes > self._hold_limit:
+            return  # in the latter case it was cut off, and will be told to us as closed
         membership.held_bytes += len(held[3])
         if membership.held_bytes > self._hold_limit:
             self.counters["hold_full"] += 1

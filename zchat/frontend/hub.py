@@ -7,8 +7,8 @@ holds what is published from that moment for the newcomer. `joined` says from wh
 with the answer to its request written, it goes live from exactly there.
 
 Who comes and goes is told against a roster, and against the list that a member came in with: what
-a client knows already is not told again, and what was lost is asked for. What cannot be had any
-more is told too, see `Holes`.
+a client knows already is not told again, and what was lost is asked for, see `Rosters`. What cannot
+be had any more is told too, see `Publications`.
 
 Frames of one drain are joined once per channel and handed to every live member as one piece.
 """
@@ -18,21 +18,20 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from zchat.cluster.subscriber import Subscriber
 from zchat.errors import ClusterError
 from zchat.frontend.disconnect import OUTRUN
 from zchat.frontend.fanout import Fanout
 from zchat.frontend.frames import frame
-from zchat.frontend.holes import Holes
 from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.pending_joins import PendingJoins
+from zchat.frontend.publications import Publications
 from zchat.frontend.refusals import Refusals
+from zchat.frontend.rosters import Rosters
 from zchat.frontend.session import Membership, Session
-from zchat.frontend.telling import Telling
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
-from zchat.rooms.follower import Run
 from zchat.rooms.stream import (
     PresenceChange,
     PresenceChanges,
@@ -74,15 +73,13 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._subscriber = subscriber
-        self._fetch = fetch
-        self._compare = compare
         self._lost = lost
         self._framed = framed
         self.channels: dict[str, LocalChannel] = {}
         self.counters: Counter[str] = Counter()
         self._fanout = Fanout(self.counters, hold_limit)
-        self._holes = Holes(self._fanout, dictionary)
-        self._dictionary = dictionary
+        self.publications = Publications(self._fanout, fetch, framed, dictionary)
+        self.rosters = Rosters(self._fanout, compare, framed, dictionary)
         self._pending = PendingJoins(join_timeout, clock)
         self._refusals = Refusals()
 
@@ -223,10 +220,15 @@ class Hub:
         """This request of it is about to be answered with an error: its joins are undone.
 
         Else a client would be in a room that it was refused, and in the one that it meant to leave.
+        A member that only came in once more has to come back: what it missed meanwhile, it knows.
         """
         self._refusals.add(session, request)
         for channel, membership in list((session.memberships or {}).items()):
-            if membership.origin == request:
+            if membership.origin != request:
+                continue
+            if membership.returned:
+                self._send_away(membership)
+            else:
                 self._lost(membership, self.channels[channel].owner)
                 self.leave(session, channel)
 
@@ -258,7 +260,7 @@ class Hub:
             local = self.channels[channel]
             if session.id in local.joining:
                 if membership.answered:
-                    membership.origin = 0
+                    membership.origin, membership.returned = 0, False
                 self._fanout.go_live(local, membership)
 
     def closed(self, session: Session) -> None:
@@ -293,14 +295,11 @@ class Hub:
             logger.warning("channel %s: %s", channel, error)
             return
         if isinstance(message, Published):
-            run = Run(message.first, message.items)
-            self._deliver(local, local.follower.receive(message.epoch, run))
-            if local.follower.missing:
-                self._fetch(local)
+            self.publications.take(local, message)
         elif isinstance(message, PresenceChange):
-            self._take_changes(local, (message,))
+            self.rosters.take(local, (message,))
         elif isinstance(message, PresenceChanges):
-            self._take_changes(local, message.changes)
+            self.rosters.take(local, message.changes)
         elif isinstance(message, Pushed):
             readers = None if message.audience is None else local.readers(message.audience)
             self._fanout.queue(local, self._framed(message.package), readers)
@@ -327,67 +326,19 @@ class Hub:
         if local.follower.epoch not in ("", position.epoch):
             self._fanout.flush(local)
             local.doubt()
-        runs = local.follower.place(position)
         began = [member for member in local.memberships if member.begin(position.epoch)]
         local.began |= frozenset(member.session.id for member in began)
         for member in began:
             if member.is_outrun(StreamPosition(position.epoch, 0)):
                 self._send_away(member)
-        if not runs and not local.follower.missing:
-            self._holes.tell_began(local, 1)
-        self._deliver(local, runs)
-        self._fanout.promote(local)
+        self.publications.place(local, position)
         local.roster.hear(version)
         self.mend(local)
 
-    def repair(self, local: LocalChannel, position: StreamPosition, run: Run) -> None:
-        """What was fetched for a gap."""
-        follower = local.follower
-        before, lost = follower.position, follower.lost
-        runs = follower.repair(position, run)
-        if before is not None and follower.lost > lost:
-            first = before.offset + follower.lost - lost + 1
-            if local.began:
-                self._holes.tell_began(local, first)
-            else:
-                self._holes.tell(local, before, first)
-        self._deliver(local, runs)
-        self._fanout.promote(local)
-
-    def compared(
-        self,
-        local: LocalChannel,
-        version: int,
-        changes: Sequence[PresenceChange],
-        asked: int,
-        heard: int,
-    ) -> None:
-        """What an owner answered for a roster that was behind.
-
-        Args:
-            version: of the owner's member list.
-            changes: what brings the roster to it, and what of the list was in doubt.
-            asked: the version of the roster that it was asked for. When it has moved meanwhile,
-                only what follows that version one by one is of use.
-            heard: see `Roster.reach`.
-        """
-        known = local.roster.version
-        if known != asked and changes and changes[0].version > asked + 1:
-            return
-        telling = Telling(local, self._fanout, self._framed, self._dictionary)
-        for change in changes:
-            if change.version >= known:
-                telling.take(change)
-        telling.finish()
-        local.roster.reach(version, heard)
-        local.settle()
-
     def mend(self, local: LocalChannel) -> None:
         """Ask for what has not come, if anything has not."""
-        if local.follower.missing:
-            self._fetch(local)
-        if local.is_behind:
-            self._compare(local)
+        self.publications.mend(local)
+        self.rosters.mend(local)
 
     def totals(self) -> Counter[str]:
         """`counters`, and what the followers of the channels here have counted."""
@@ -431,47 +382,8 @@ class Hub:
         """Its client has asked to be let in again: nothing more before that is answered."""
         local, session = self.channels[membership.channel], membership.session
         membership.again = origin == membership.origin
+        membership.returned |= membership.position is not None and not membership.again
         membership.origin = origin
         if session.id in local.live and not membership.answered:
             self._fanout.flush_member(local, membership)
             local.joining[session.id] = local.live.pop(session.id)
-
-    def _deliver(self, local: LocalChannel, runs: Sequence[Run]) -> None:
-        if not runs:
-            return
-        assert local.follower.position is not None
-        epoch = local.follower.position.epoch
-        if local.began:
-            self._holes.tell_began(local, runs[0].first)
-        for run in runs:
-            for offset, item in enumerate(run.items, run.first):
-                data = self._framed(item.package)
-                readers = None if item.audience is None else local.readers(item.audience)
-                self._fanout.queue(local, data, readers)
-                if local.joining:
-                    self._fanout.hold_all(local, (epoch, offset, None, data), readers)
-        if local.joining:
-            self._fanout.promote(local)
-
-    def _take_changes(self, local: LocalChannel, changes: Sequence[PresenceChange]) -> None:
-        """A frame of changes: told if they are the next, else those between are asked for.
-
-        Who changed it, and how, the owner's answer says again: nothing has to be held for it.
-        """
-        roster, position = local.roster, local.follower.position
-        telling = Telling(local, self._fanout, self._framed, self._dictionary)
-        for change in changes:
-            if position is None:
-                roster.hear(change.version)
-            elif change.epoch != position.epoch or change.version <= roster.version:
-                self.counters["old_presence"] += 1
-            elif roster.is_next(change):
-                telling.take(change)
-                roster.version = change.version
-                local.settle()
-            else:
-                self.counters["presence_gaps"] += 1
-                roster.hear(changes[-1].version)
-                self._compare(local)
-                break
-        telling.finish()

@@ -131,7 +131,12 @@ class Flusher:
             self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._on_flush()
+        try:
+            self._on_flush()
+        finally:  # were this never scheduled again, nobody would get anything any more
+            self._flush_slice()
+
+    def _flush_slice(self) -> None:
         dirty = self._dirty
         turn = dirty[:_SLICE]
         del dirty[:_SLICE]

@@ -335,7 +335,7 @@ class Resync:
         if tail.epoch != position.epoch:
             self._hub.place(local, tail)
             return
-        self._hub.repair(local, tail, Run(page.first, page.items))
+        self._hub.publications.repair(local, tail, Run(page.first, page.items))
         self.counters["repaired"] += len(page.items)
         if local.follower.position == position:
             await asyncio.sleep(_RETRY)  # the owner has not got there yet
@@ -373,7 +373,7 @@ class Resync:
         position = local.follower.position
         if position is None or local.owner != owner or answer.epoch != position.epoch:
             return  # the channel moves, or begins anew
-        self._hub.compared(local, answer.version, answer.changes, asked, heard)
+        self._hub.rosters.compared(local, answer.version, answer.changes, asked, heard)
         self.counters["compared"] += 1
         self.counters["changes_compared"] += len(answer.changes)
 

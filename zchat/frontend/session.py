@@ -1,20 +1,21 @@
 """Sessions: what a frontend knows of one client connection beyond its socket.
 
 The frontend owns the session. Backends see a `Snapshot` that travels with each request, encoded
-once per change of the session and not once per request.
+once per change of the session and not once per request. A session and its memberships know each
+other, so both stand here; what of a membership needs no session is its `Standing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from zchat.errors import BadRequest, RequestError
 from zchat.frontend.session_settings import SessionSettings
+from zchat.frontend.standing import Standing
 from zchat.rooms.presence import SessionRef
-from zchat.rooms.stream import PresenceChange, StreamPosition
 
 if TYPE_CHECKING:
     from zchat.frontend.connection import Connection
@@ -47,14 +48,6 @@ class AlreadyBound(RequestError):
     """The session is bound to another uid."""
 
 
-Held = tuple[str, int, PresenceChange | None, bytes]
-"""(epoch, offset, None, frame) or (epoch, 0, change, frame) of what a joining member may get."""
-
-
-NOBODY: frozenset[str] = frozenset()
-"""Shared by all to whom it applies: an empty set of its own would cost each of them 216 bytes."""
-
-
 class Base(NamedTuple):
     """The roster at the time of an order to join: the answer to the order goes on from there."""
 
@@ -64,15 +57,11 @@ class Base(NamedTuple):
     uids: frozenset[str]
 
 
-class Membership:
-    """A session's place in a channel, as the hub keeps it.
+class Membership(Standing):
+    """A session's place in a channel, as the hub keeps it: who ordered it in, by which request.
 
     It is *joining* from the owner's order until the client has the answer to the request that
     joined it; what is published meanwhile is held, so that the answer comes first.
-
-    Its client begins with the member list of that answer, which need not be the channel's roster
-    here: by other ways, changes come sooner or later, or never when an owner dies. `differs` and
-    `version` say how the two differ, until they do not any more.
     """
 
     __slots__ = (
@@ -80,27 +69,21 @@ class Membership:
         "base",
         "channel",
         "differences",
-        "differs",
         "exclusive",
-        "floor",
-        "held",
-        "held_bytes",
         "order",
         "origin",
         "owner",
-        "position",
         "resume",
+        "returned",
         "session",
         "since",
         "token",
-        "uid",
-        "version",
     )
 
     def __init__(self, session: Session, channel: str, uid: str, owner: str, origin: int) -> None:
+        super().__init__(uid)
         self.session = session
         self.channel = channel
-        self.uid = uid
         self.owner = owner
         """The server that ordered the join."""
         self.origin = origin
@@ -109,28 +92,18 @@ class Membership:
         """What the owner waits for on its XPUB; empty once it admitted the member."""
         self.order = b""
         """The token of the last order to join: who undoes another one does not mean this."""
-        self.position: StreamPosition | None = None
-        """Where the member came in; None until it is admitted."""
+        self.returned = False
+        """Whether it was a member before the request of `origin` let it in once more."""
         self.again = False
         """Whether the same request has it joined once more: the answer to come is of that join."""
-        self.floor: StreamPosition | None = None
-        """What had been passed on here when its frames began to be held; None when nothing had."""
-        self.version = 0
-        """Of the list that it came in with: it has what changed up to there. 0 when that list was
-        another owner's, or the owner may count anew."""
         self.base: Base | None = None
         """What its owner was told that we know of the member list; None once it was used."""
         self.differences = False
         """Whether its client wants to be told who comes and goes as differences, see `Telling`."""
-        self.differs: set[str] | frozenset[str] = NOBODY
-        """Of whom its client knows the opposite of what the roster says."""
         self.since = 0.0
         self.exclusive = False
         self.resume = ""
         """The session's token there, which its owner gave it and its next owner has to know."""
-        self.held: list[Held] | None = None
-        """What waits for the answer."""
-        self.held_bytes = 0
 
     @property
     def shown(self) -> bytes:
@@ -147,89 +120,6 @@ class Membership:
         """Whether the request that joined has been answered."""
         in_flight = self.session.in_flight
         return not self.origin or in_flight is None or self.origin not in in_flight
-
-    def wants(self, held: Held) -> bool:
-        """Whether this was published after the member came in; False while it is not admitted."""
-        epoch, offset, change, _ = held
-        start = self.position
-        if start is None or change is not None:
-            return start is not None  # changes that it does not want are not held
-        return epoch == start.epoch and offset > start.offset
-
-    def is_outrun(self, start: StreamPosition) -> bool:
-        """Whether it would miss something here if it came in at `start`."""
-        floor = self.floor
-        return floor is not None and floor.epoch == start.epoch and floor.offset > start.offset
-
-    def take_list(self, uids: Collection[str], version: int, roster: Set[str]) -> None:
-        """Its client will have this member list, and then what is held for it.
-
-        Args:
-            version: see `version`.
-            roster: the uids whom the members here know of.
-        """
-        self.version = version
-        known, held = set(uids), []
-        for entry in self.held or ():
-            change = entry[2]
-            if change is not None:
-                if change.version <= version or change.joined == (change.uid in known):
-                    continue
-                known ^= {change.uid}
-            held.append(entry)
-        self.held = held or None
-        self.differs = (known ^ roster) - {self.uid} or NOBODY
-
-    def take(self, change: PresenceChange, known: bool) -> bool:
-        """The roster takes a change over; returns whether this client is to be told.
-
-        Args:
-            known: whether the roster had that uid before.
-        """
-        uid = change.uid
-        if uid == self.uid:
-            return False
-        has = known != (uid in self.differs)
-        told = change.version >= self.version and has != change.joined
-        if told or has == change.joined:
-            self._agree(uid)
-        else:
-            self._differ(uid)
-        return told
-
-    def _differ(self, uid: str) -> None:
-        if isinstance(self.differs, set):
-            self.differs.add(uid)
-        else:
-            self.differs = {uid}
-
-    def _agree(self, uid: str) -> None:
-        if isinstance(self.differs, set):
-            self.differs.discard(uid)
-            self.differs = self.differs or NOBODY
-
-    def begin(self, epoch: str) -> bool:
-        """The channel is in this epoch now: who came in before it began gets all of it.
-
-        What the member still had coming of its old epoch stays in front.
-
-        Returns:
-            Whether this member came in before.
-        """
-        if self.position is None or self.position.epoch == epoch:
-            return False
-        if self.held is not None:
-            wanted = [held for held in self.held if held[0] == epoch or self.wants(held)]
-            self.held = [(epoch, offset, change, data) for _, offset, change, data in wanted]
-        self.position = StreamPosition(epoch, 0)
-        self.version = 0
-        return True
-
-    def doubt(self) -> None:
-        """The owner may count its member list's versions anew: what it had is of no version."""
-        self.version = 0
-        if self.position is None and self.held is not None:  # its list is still to come
-            self.held = [held for held in self.held if held[2] is None]
 
 
 class Session:

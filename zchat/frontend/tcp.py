@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from zchat.frontend.connection import Connection, Connections
+from zchat.frontend.connection import Connection
+from zchat.frontend.connections import Connections
 from zchat.frontend.disconnect import MALFORMED, MESSAGE_TOO_BIG, Disconnect
 from zchat.protocol.package import PackageDecoder, PackageTooBig
 
@@ -23,7 +24,7 @@ class TcpConnection(Connection):
 
     def __init__(
         self,
-        shared: Connections,
+        shared: Connections[Connection],
         sock: socket.socket,
         *,
         remote_address: str,

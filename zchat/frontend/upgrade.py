@@ -25,6 +25,7 @@ from zchat.frontend.disconnect import FORBIDDEN_ORIGIN, Disconnect
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _EARLY: Final = 65536
+_HOST: Final = 255 + len(":65535")  # Python does not read a port of thousands of digits
 
 
 class HttpError(ProtocolError):
@@ -91,7 +92,8 @@ def host_name(headers: Mapping[str, str]) -> str:
     Raises:
         HttpError: the header is missing, or no host name can be that long.
     """
-    host, _ = split_host_and_port(headers.get("host", "").strip())
+    header = headers.get("host", "").strip()
+    host = split_host_and_port(header)[0] if len(header) <= _HOST else ""
     if not 0 < len(host) <= 255:
         raise HttpError(400, "header Host must hold a host name")
     return sys.intern(host)  # one text for all connections that came by it

@@ -6,7 +6,8 @@ import socket
 from dataclasses import replace
 from typing import Final
 
-from zchat.frontend.connection import Connection, Connections
+from zchat.frontend.connection import Connection
+from zchat.frontend.connections import Connections
 from zchat.frontend.disconnect import CLIENT_CLOSED, MALFORMED, MESSAGE_TOO_BIG, Disconnect
 from zchat.frontend.frames import (
     CLOSE,
@@ -35,7 +36,7 @@ class WebSocketConnection(Connection):
 
     def __init__(
         self,
-        shared: Connections,
+        shared: Connections[Connection],
         sock: socket.socket,
         *,
         remote_address: str,

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 
 from zchat.errors import RequestError, TimedOut, Unavailable
-from zchat.rooms.repeats import Key, Repeats
-from zchat.rooms.stores.base import Append, Fenced, History, Outcome, Refused, Store, Stored
+from zchat.rooms.owned_stream import OwnedStream
+from zchat.rooms.stores.base import Append, Fenced, Outcome, Refused, Store, Stored
 from zchat.rooms.stream import (
     MAX_BODY_BYTES,
     Draft,
@@ -27,149 +25,10 @@ from zchat.rooms.ticket import Ticket, Waiter
 
 logger = logging.getLogger("zchat.cluster")
 
-_MAX_REFUSALS = 3
-
 _BATCH_BYTES = MAX_BODY_BYTES
 """A batch is one frame to each frontend, and one write to each member's connection."""
 
 _QUEUE_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(slots=True, eq=False)
-class Stream:
-    """One channel's numbering: where it ends, what waits, what is under way."""
-
-    channel: str
-    position: StreamPosition
-    waiting: deque[Ticket] = field(default_factory=deque)
-    waiting_bytes: int = 0
-    """What waits, by `Draft.size`."""
-    under_way: Sequence[Ticket] = ()
-    doubtful: bool = False
-    """Whether `position` is behind the journal, or may be: what follows it there is read before
-    anything is written."""
-    closed: Exception | None = None
-    """Why nothing more may be written by us."""
-    ready: bool = False
-    """Whether the broker has it on its list."""
-    news: bool = False
-    """Set when something was stored; whoever looks at it takes it back."""
-    refusals: int = 0
-    """Batches refused since the last that was stored."""
-    repeats: Repeats = field(default_factory=Repeats)
-    """What was published already."""
-    pending: dict[Key, Ticket] = field(default_factory=dict)
-    """What waits or is under way, of what its senders gave an id."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether anything waits or is under way."""
-        return bool(self.waiting or self.under_way)
-
-    def put(self, ticket: Ticket) -> None:
-        """Let it wait, last."""
-        self.waiting.append(ticket)
-        self.waiting_bytes += ticket.size
-        draft = ticket.draft
-        if draft.cid:
-            self.pending[(draft.uid, draft.cid)] = ticket
-
-    def take(self, limit: int, size: int, ts: int) -> Append | None:
-        """The next batch: what waits, numbered from here. None when nobody waits any more.
-
-        Args:
-            limit: publications in it.
-            size: bytes in it, by `Draft.size`; one publication may be larger.
-            ts: milliseconds since 1970.
-        """
-        taken: list[Ticket] = []
-        while self.waiting and len(taken) < limit:
-            ticket = self.waiting[0]
-            if not ticket.given_up:
-                size -= ticket.size
-                if taken and size < 0:
-                    break
-                taken.append(ticket)
-            self.waiting.popleft()
-            self.waiting_bytes -= ticket.size
-        if not taken:
-            return None
-        self.under_way = taken
-        epoch, offset = self.position
-        publications = [ticket.draft.at(offset + n, ts) for n, ticket in enumerate(taken, 1)]
-        return Append(self.channel, epoch, publications)
-
-    def stored(self, append: Append) -> None:
-        """The batch is in the journal: its senders get their positions."""
-        self.repeats.add(append.publications)
-        for publication, ticket in zip(append.publications, self.under_way, strict=True):
-            self._forget_pending(ticket)
-            ticket.settle(StreamPosition(append.epoch, publication.offset))
-        self.position = append.end
-        self.under_way = ()
-        self.refusals = 0
-        self.news = True
-
-    def give_back(self, start: StreamPosition) -> None:
-        """The batch is not in the journal: it waits again, first, and its offsets are free."""
-        self.waiting.extendleft(reversed(self.under_way))
-        self.waiting_bytes += sum(ticket.size for ticket in self.under_way)
-        self.under_way = ()
-        self.position = start
-        self.refusals += 1
-        if self.closed is not None:
-            self.fail_waiting(self.closed)
-        elif self.refusals >= _MAX_REFUSALS:
-            self.refusals = 0
-            self.fail_waiting(Unavailable(f"{self.channel} cannot be written to now"))
-
-    def catch_up(self, history: History, now: int) -> None:
-        """Go on where the journal ends; what waits and turns out to be in it has its place there.
-
-        Args:
-            history: the last publications, back to `position` or as far as repeats are known.
-            now: milliseconds since 1970.
-        """
-        if history.tail.epoch != self.position.epoch:
-            self.repeats.clear()
-        self.repeats.add(history.publications)
-        self.position = history.tail
-        self.doubtful = False
-        waiting, self.waiting = self.waiting, deque()
-        self.waiting_bytes = 0
-        for ticket in waiting:
-            draft = ticket.draft
-            offset = self.repeats.find((draft.uid, draft.cid), now) if draft.cid else None
-            if offset is None:
-                self.put(ticket)
-            else:
-                self._forget_pending(ticket)
-                ticket.settle(StreamPosition(self.position.epoch, offset))
-
-    def close(self, error: Exception) -> None:
-        """Nothing more is written by us; what is under way still gets its outcome."""
-        self.closed = error
-        self.fail_waiting(error)
-
-    def fail_waiting(self, error: Exception) -> None:
-        """Tell the senders of what waits; nothing of it was written."""
-        waiting, self.waiting = self.waiting, deque()
-        self.waiting_bytes = 0
-        self._fail(waiting, error)
-
-    def fail_under_way(self, error: Exception) -> None:
-        """Tell the senders of the batch that went to the store."""
-        under_way, self.under_way = self.under_way, ()
-        self._fail(under_way, error)
-
-    def _fail(self, tickets: Iterable[Ticket], error: Exception) -> None:
-        for ticket in tickets:
-            self._forget_pending(ticket)
-            ticket.fail(error)
-
-    def _forget_pending(self, ticket: Ticket) -> None:
-        if ticket.draft.cid:
-            self.pending.pop((ticket.draft.uid, ticket.draft.cid), None)
 
 
 class Broker:
@@ -214,7 +73,7 @@ class Broker:
         self._queue_bytes = queue_bytes
         self._batch_limit = batch_limit
         self._batch_bytes = batch_bytes
-        self._ready: list[Stream] = []
+        self._ready: list[OwnedStream] = []
         self._turn: asyncio.Task[None] | None = None
         self.refused = 0
         self.repeated = 0
@@ -223,7 +82,7 @@ class Broker:
         """Batches that came too late: another worker may own their channels."""
         self.published = 0
 
-    def offer(self, stream: Stream, draft: Draft) -> Waiter:
+    def offer(self, stream: OwnedStream, draft: Draft) -> Waiter:
         """Queue a draft; the future has its position once it is journalled and published.
 
         What has been offered before, by the same uid with the same `cid`, gets its first position.
@@ -257,14 +116,14 @@ class Broker:
         self._queue(stream, Ticket(draft, waiter))
         return waiter
 
-    def knows(self, stream: Stream, draft: Draft) -> bool:
+    def knows(self, stream: OwnedStream, draft: Draft) -> bool:
         """Whether this has been offered before, as far as the window of repeats reaches."""
         key = (draft.uid, draft.cid)
         if not draft.cid:
             return False
         return key in stream.pending or stream.repeats.find(key, self._clock()) is not None
 
-    def _queue(self, stream: Stream, ticket: Ticket) -> None:
+    def _queue(self, stream: OwnedStream, ticket: Ticket) -> None:
         size = stream.waiting_bytes + ticket.size
         if len(stream.waiting) >= self._queue_limit or size > self._queue_bytes:
             self.refused += 1
@@ -298,8 +157,8 @@ class Broker:
         finally:
             self._turn = None
 
-    async def _write(self, streams: Sequence[Stream]) -> None:
-        batches: list[tuple[Stream, Append]] = []
+    async def _write(self, streams: Sequence[OwnedStream]) -> None:
+        batches: list[tuple[OwnedStream, Append]] = []
         now = self._clock()
         for stream in streams:
             if stream.doubtful and not await self._read_tail(stream):
@@ -330,7 +189,7 @@ class Broker:
             # The batches are tried again, and given up when that goes on.
             logger.exception("journal: the newer ring cannot be learned")
 
-    def _settle(self, stream: Stream, append: Append, outcome: Outcome) -> None:
+    def _settle(self, stream: OwnedStream, append: Append, outcome: Outcome) -> None:
         match outcome:
             case Stored():
                 self._tell(stream, append.epoch, append.publications)
@@ -344,7 +203,7 @@ class Broker:
                 logger.info("journal: %s: the ring is of generation %d", stream.channel, generation)
                 stream.give_back(append.start)
 
-    def _tell(self, stream: Stream, epoch: str, publications: Sequence[Publication]) -> None:
+    def _tell(self, stream: OwnedStream, epoch: str, publications: Sequence[Publication]) -> None:
         self.published += len(publications)
         try:
             self._publish(stream.channel, epoch, publications)
@@ -353,7 +212,7 @@ class Broker:
             first = publications[0].offset
             logger.exception("%s: publishing from %s/%d failed", stream.channel, epoch, first)
 
-    async def _find_out(self, stream: Stream, append: Append, error: Exception) -> None:
+    async def _find_out(self, stream: OwnedStream, append: Append, error: Exception) -> None:
         """The outcome is unknown: the journal says whether this batch is in it.
 
         If it is, it was stored. If the tail is where it was, nothing was written. Else, and when
@@ -379,7 +238,7 @@ class Broker:
             stream.fail_under_way(TimedOut("the journal failed"))
             stream.doubtful = True
 
-    async def _read_tail(self, stream: Stream) -> bool:
+    async def _read_tail(self, stream: OwnedStream) -> bool:
         """Go on where the journal ends; who sends the doubtful batch again is told if it is in."""
         try:
             tail = await self._store.open(stream.channel)
@@ -403,7 +262,7 @@ def _nothing_done(error: Exception) -> RequestError:
     return error if isinstance(error, RequestError) else Unavailable("the journal failed")
 
 
-def _give_up(stream: Stream) -> None:
+def _give_up(stream: OwnedStream) -> None:
     """Nobody knows how far a round came: the stream begins anew, with what the journal says."""
     if stream.under_way:
         stream.doubtful = True

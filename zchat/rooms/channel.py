@@ -12,8 +12,8 @@ from zchat.protocol.body import loads
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import data_push
 from zchat.protocol.protos import NO_PROTOS, Protos
-from zchat.rooms.broker import Stream
 from zchat.rooms.changes import Change
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.presence import Presence
 from zchat.rooms.stream import (
     PresenceChange,
@@ -62,7 +62,7 @@ class PresencePushes:
 class Channel:
     """One owned channel."""
 
-    stream: Stream
+    stream: OwnedStream
     presence: Presence
     taken: float = 0.0
     """When this owner took it, in seconds of a monotonic clock."""

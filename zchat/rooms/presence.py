@@ -215,20 +215,26 @@ class Presence:
                 self.lose(member.uid, ref, now)
 
     def lose_unclaimed(
-        self, incarnation: str, claimed: Collection[int], before: float, now: float
+        self,
+        incarnation: str,
+        claimed: Collection[tuple[str, SessionRef]],
+        before: float,
+        now: float,
     ) -> None:
         """A frontend does not name these sessions of its: they are lost.
 
         Args:
             incarnation: the life of the frontend.
-            claimed: the ids of those that it names.
+            claimed: those that it names, with their uids. Some may not be here: they were put out,
+                and it has not heard of that.
             before: only who joined before this moment counts, in seconds since 1970.
         """
-        if self._lives[incarnation] <= len(claimed):
+        here = {(uid, ref) for uid, ref in claimed if ref in self.sessions(uid)}
+        if self._lives[incarnation] == len(here):
             return  # mostly so, and then there is nobody to look for
         for member in list(self.members.values()):
             for ref, stay in list(member.sessions.items()):
-                unnamed = ref.incarnation == incarnation and ref.session not in claimed
+                unnamed = ref.incarnation == incarnation and (member.uid, ref) not in here
                 if unnamed and stay.since < before:
                     self.lose(member.uid, ref, now)
 

@@ -19,7 +19,8 @@ from tests.contracts.store import KEPT, StoreContract, after, check_unknown_outc
 from tests.support.logs import ExpectedLogs
 from tests.support.timing import MS, PATIENCE, eventually
 from zchat.errors import ConfigError, TimedOut
-from zchat.rooms.broker import Broker, Stream
+from zchat.rooms.broker import Broker
+from zchat.rooms.owned_stream import OwnedStream
 from zchat.rooms.stores import sqlite as module
 from zchat.rooms.stores.base import Append, Fenced, JournalFull, Outcome, Refused, RingRow, Stored
 from zchat.rooms.stores.journal_file import JournalFile
@@ -288,7 +289,7 @@ async def test_a_worker_ends_though_its_disk_hangs(
     expected_logs("zchat.cluster", "append of 1 batches failed")
     expected_logs("zchat.cluster", "room cannot be read")
     store = make(path, busy=10 * MS, patience=100 * MS)
-    stream = Stream("room", await store.open("room"))
+    stream = OwnedStream("room", await store.open("room"))
     disk = Hanging(store, monkeypatch)
 
     async def fenced() -> None:

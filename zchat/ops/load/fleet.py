@@ -1,9 +1,10 @@
 """The processes that generate a load, and when each of them does what.
 
-async with Fleet(url, plan) as fleet:
+async with Fleet(url, plan, show) as fleet:
     await fleet.enter()
-    begin = await fleet.start()
-    await fleet.settle(...)
+    begin = fleet.start()
+    await fleet.talk(begin + seconds)
+    await fleet.settle()
     accounts = await fleet.stop()
 """
 

@@ -16,8 +16,8 @@ from zchat.ops.load.plan import Plan
 from zchat.ops.load.tape import NOTHING, Publication, Shown, Tape, publication_of
 from zchat.protocol import message, package
 from zchat.protocol.body import JSON, BodyCodec
-from zchat.protocol.connection import (
-    ClientConnection,
+from zchat.protocol.connection import ClientConnection
+from zchat.protocol.events import (
     ClientEvent,
     HandshakeAccepted,
     HandshakeRefused,
