@@ -5,9 +5,9 @@
 Installs the peers, starts each of them, then zchat as it is shipped and the floor, and loads them
 all with the same generator on this machine's loopback interface. The quick form takes less than ten
 minutes; --full measures longer and more often, with 10,000 connections, judges all goals, and draws
-pictures; --sweeps adds those to the quick form. A peer that cannot be had or fails is named with
-the reason, and the run goes on. What was found so far is in the file of results all the time;
---document puts it into README and docs/.
+pictures; --sweeps adds those to the quick form, about three minutes a contender. A peer that cannot
+be had or fails is named with the reason, and the run goes on. What was found so far is in the file
+of results all the time; --document puts it into README and docs/.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Run:
         for kind in contenders:
             if kind.name in measured:
                 self.points += sweep(meter, SWEEPS, kind())
+                self.save(meter)
         with noting(self.lines[-1], "connectors"):
             self.points += sweep_connectors(meter)
 
