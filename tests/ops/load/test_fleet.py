@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ async def test_a_process_that_dies(tmp_path: Path) -> None:
         process.kill()
         with pytest.raises(ConfigError, match="has died"):
             await fleet.stop()
+
+
+async def test_a_process_that_says_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def babble(reader: asyncio.StreamReader) -> bytes:
+        return b"Traceback"
+
+    monkeypatch.setattr(module, "receive", babble)
+    async with Fleet("ws://127.0.0.1:1", PLAN, print) as fleet:
+        with pytest.raises(ConfigError, match="cannot be understood"):
+            await fleet.enter()
 
 
 async def test_what_never_comes_is_not_waited_for_long(

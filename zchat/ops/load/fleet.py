@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
+import msgspec
+
 from zchat.errors import ConfigError
 from zchat.ops.load.crowd import Account, Progress
 from zchat.ops.load.plan import Plan
@@ -187,6 +189,8 @@ class _Ship:
                         self._fail(f"cannot enter: {why}: is the cluster running?")
         except EOFError:
             self._fail("a process of the generator has died")
+        except msgspec.MsgspecError as error:  # something in it has written to its stdout
+            self._fail(f"a process of the generator cannot be understood: {error}")
 
     def _fail(self, why: str) -> None:
         for future in (self._ready, self._account):

@@ -43,8 +43,8 @@ NOTHING = Shown(-1, inf, -1)
 class Tape:
     """The notes of one process.
 
-    `known` holds at most `MAX_KNOWN` packages. When full, it is emptied, which `forgotten` counts,
-    and packages are read again.
+    `known` holds at most `MAX_KNOWN` packages. When full, it is emptied, and packages are read
+    again: that costs time and loses nothing.
 
     Args:
         plan: of the load.
@@ -57,7 +57,6 @@ class Tape:
         slots = plan.slots + 1  # the last may be a part of one
         self.known: dict[bytes, Shown] = {}
         """Packages that were read already."""
-        self.forgotten = 0
         self.publications: list[Publication] = []
         """By number."""
         self.entered = 0
@@ -96,7 +95,6 @@ class Tape:
         """Remember what a package says."""
         if len(self.known) >= MAX_KNOWN:
             self.known.clear()
-            self.forgotten += 1
         shown = self.known[package] = NOTHING if publication is None else self.shown(publication)
         return shown
 
