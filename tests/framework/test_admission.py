@@ -209,6 +209,16 @@ async def test_a_request_that_is_done_twice_lets_its_session_in_once(owner: Owne
     assert (await join(8)).members == ["bob", "alice"]
 
 
+async def test_a_session_that_takes_another_uid_leaves_its_first_one(owner: Owner) -> None:
+    """Its frontend's word of it comes by another way than its token, and may come later."""
+    await owner.join("alice", ref(1))
+    first = owner.tokens[0]
+    await owner.join("bob", ref(1))
+    owner.host.lost("room", "alice", ref(1), first)
+    owner.tick(GRACE + 1)
+    assert owner.told == [("alice", True), ("bob", True), ("alice", False)]
+
+
 async def test_an_attempt_that_was_overtaken_puts_nobody_out(owner: Owner) -> None:
     owner.silent = True
     earlier = owner.start("alice", ref(1, "c1"), "mine.1")

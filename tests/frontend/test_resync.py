@@ -467,6 +467,15 @@ async def test_a_loss_is_told_again_when_its_link_may_have_lost_it(world: World)
     assert world.casts == []
 
 
+async def test_a_loss_is_told_again_of_who_is_in_under_another_uid(world: World) -> None:
+    session = world.stage.enter("alice")
+    world.stage.join("bob", session=session)
+    world.casts.clear()
+    world.resync.announce(OWNER)
+    (await world.asked("channel.announce")).give()
+    await eventually(lambda: world.casts == [lost(OWNER, LOBBY, "alice", session.id, closed=False)])
+
+
 async def test_who_goes_while_being_claimed_is_taken_back(world: World) -> None:
     alice, bob, carol = (world.stage.enter(name) for name in ("alice", "bob", "carol"))
     world.resync.announce(OWNER)

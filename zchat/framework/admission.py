@@ -180,7 +180,7 @@ class Admission:
             order: the token of the last order that had let it in; it may have come in again since.
                 None when its session is gone: then nothing will come of any order.
         """
-        if order is not None and self._joins.came_in_since(name, ref, order):
+        if order is not None and self._joins.came_in_since(name, uid, ref, order):
             return
         if order is None:
             self._joins.fail_session(name, ref, Unavailable(f"session {ref.session} is gone"))

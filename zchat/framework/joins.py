@@ -70,6 +70,7 @@ class Join:
 class _Place:
     """Where a session came in."""
 
+    uid: str
     request: int
     position: StreamPosition
     version: int
@@ -129,7 +130,9 @@ class Joins:
     def came_in(self, join: Join, position: StreamPosition, version: int) -> None:
         """Its session was let in there, with the member list of this version."""
         self._places.pop(key := (join.ref, join.channel.name), None)
-        self._places[key] = _Place(join.request, position, version, self._number(join.token))
+        self._places[key] = _Place(
+            join.uid, join.request, position, version, self._number(join.token)
+        )
         if len(self._places) > _PLACES:
             del self._places[next(iter(self._places))]
 
@@ -143,13 +146,13 @@ class Joins:
             return None
         return place.position, place.version
 
-    def came_in_since(self, channel: str, ref: SessionRef, order: bytes) -> bool:
-        """Whether a session came in by a later order than the one with this token.
+    def came_in_since(self, channel: str, uid: str, ref: SessionRef, order: bytes) -> bool:
+        """Whether a session came in as `uid` by a later order than the one with this token.
 
         A token of another owner is older: it was before us.
         """
         place = self._places.get((ref, channel))
-        return place is not None and place.number > self._number(order)
+        return place is not None and place.uid == uid and place.number > self._number(order)
 
     def _number(self, token: bytes) -> int:
         """The how-manyth of our orders a token is; 0 for another owner's."""

@@ -302,12 +302,13 @@ class Resync:
         claimed = [(now, *claim) for claim in sorted(self._claimed.pop(owner, ()))]
         losses = {loss[1:]: loss for loss in [*claimed, *told, *self._untold.pop(owner, ())]}
         for loss in losses.values():
-            if not self._is_in(loss[1], loss[3]):  # it may have come back
+            if not self._is_in(*loss[1:4]):  # it may have come back
                 self._tell_loss(owner, loss)
 
-    def _is_in(self, channel: str, session: int) -> bool:
+    def _is_in(self, channel: str, uid: str, session: int) -> bool:
         known = self._sessions.get(session)
-        return known is not None and channel in (known.memberships or {})
+        membership = (known.memberships or {}).get(channel) if known is not None else None
+        return membership is not None and membership.uid == uid
 
     # Fetches and comparisons
 
