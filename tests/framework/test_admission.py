@@ -110,6 +110,20 @@ async def test_a_frontend_that_does_not_follow_the_order() -> None:
     assert owner.told == []
 
 
+async def test_an_order_that_its_frontend_does_not_follow_any_more_fails_at_once(
+    owner: Owner,
+) -> None:
+    """The request that it was for had been answered with an error already."""
+    owner.silent = True
+    refused, other = owner.start("alice", ref()), owner.start("bob", ref(2))
+    await eventually(lambda: len(owner.tokens) == 2)
+    owner.host.lost("room", "alice", ref(), owner.tokens[0])
+    with pytest.raises(Unavailable, match="session 1 is gone"):
+        await refused
+    owner.host.on_token(owner.tokens[1])
+    assert (await other).members == ["bob"]
+
+
 async def test_a_join_given_up_after_it_was_admitted_is_undone(owner: Owner) -> None:
     owner.silent = True
     join = owner.start("alice", ref())

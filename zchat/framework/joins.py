@@ -186,6 +186,12 @@ class Joins:
             if join.ref == ref and not join.admitted.done():
                 join.admitted.set_exception(error)
 
+    def fail_order(self, token: bytes, error: Exception) -> None:
+        """Let the one with this token fail, if it is under way."""
+        join = self._joins.get(token)
+        if join is not None and not join.admitted.done():
+            join.admitted.set_exception(error)
+
     def fail(self, concerned: Callable[[Join], bool], error: Exception) -> None:
         """Let those for which `concerned` is true fail."""
         for join in self._joins.values():
