@@ -151,6 +151,21 @@ def test_full() -> None:
     assert peer.pipe.unanswered == 10
 
 
+def test_a_peer_with_too_much_before_it_gets_no_more_requests() -> None:
+    peer = Peer(Limits(requests=2))
+    asked = [peer.ask() for _ in range(3)]
+    busy = Failure(asked[2], 503, "too much is waiting for chat-1", {"retry": True})
+    assert (peer.answers, peer.pipe.refused) == ([busy], 1)
+    call = Call(4, "method", b"", 1000, b"")
+    peer.pipe.ask_call(call, 105.0, peer.answers.append, idempotent=False)
+    assert (peer.pipe.unanswered, peer.pipe.refused) == (3, 1)
+    peer.flush()
+    for number in (*asked[:2], call.id):
+        peer.pipe.answer(Reply(number, b""))
+    peer.ask()
+    assert (peer.pipe.unanswered, peer.pipe.refused) == (1, 1)
+
+
 def test_what_needs_no_answer_holds_memory_until_written() -> None:
     peer = Peer(Limits(batch_bytes=200))
     for _ in range(10):

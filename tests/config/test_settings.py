@@ -38,6 +38,7 @@ def test_the_defaults_that_the_documentation_names() -> None:
     assert (s.rooms.repeat_window, s.rooms.repeat_age) == (1000, 300)
     assert (s.limits.message_bytes, s.limits.requests_in_flight) == (65536, 64)
     assert (s.limits.outbox_bytes, s.limits.peer_queue_bytes) == (2**20, 16 * 2**20)
+    assert s.limits.peer_requests == 4096
     assert (s.limits.messages_per_second, s.limits.messages_burst) == (100, 200)
     assert (s.limits.connections, s.client.listen, s.client.allowed_origins) == (0, "", ("*",))
     assert (s.cluster.insecure, s.journal.sync, s.logs.level) == (False, "normal", "info")

@@ -32,5 +32,6 @@ def test_a_server_with_a_key_uses_it(tmp_path: Path) -> None:
 def test_limits_are_those_of_the_settings() -> None:
     found = limits(DEFAULTS)
     assert found.queue_bytes == DEFAULTS.limits.peer_queue_bytes
+    assert found.requests == DEFAULTS.limits.peer_requests
     assert found.liveness_interval == DEFAULTS.cluster.liveness_interval
     assert found.liveness_misses == DEFAULTS.cluster.liveness_count

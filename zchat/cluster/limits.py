@@ -14,6 +14,7 @@ class Limits:
 
     Args:
         queue_bytes: per peer, what waits to be written and what waits for an answer together.
+        requests: clients' requests go to a peer until so many questions to it are unanswered.
         batch_bytes: a message is closed when its envelopes reach this size; a larger envelope
             travels alone.
         liveness_interval: seconds between pings.
@@ -25,6 +26,7 @@ class Limits:
     """
 
     queue_bytes: int = 16 * 1024 * 1024
+    requests: int = 4096
     batch_bytes: int = 64 * 1024
     liveness_interval: float = 1.0
     liveness_misses: int = 3

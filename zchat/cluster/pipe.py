@@ -76,6 +76,8 @@ class Pipe:
 
     When full (`held` would pass `limits.queue_bytes`), a question fails with 503 at once and is
     counted in `refused`; what needs no answer is dropped and counted in `dropped`. Nothing waits.
+    Clients' requests fail so when `limits.requests` questions are unanswered: a peer that has more
+    before it would answer too late, and be busy with what nobody waits for any more.
 
     Args:
         name: the peer's, for texts.
@@ -149,7 +151,11 @@ class Pipe:
         """Queues a client's request; `on_answer` is called once (for a notify only if it fails)."""
         size = len(request.body) + len(request.session) + len(request.route) + OVERHEAD
         idempotent = request.kind & IDEMPOTENT != 0
-        self._ask(Pending(request, size, deadline, on_answer, idempotent))
+        pending = Pending(request, size, deadline, on_answer, idempotent)
+        if len(self._pending) >= self._limits.requests:
+            self._refuse(pending)
+        else:
+            self._ask(pending)
 
     def ask_call(
         self, call: Call, deadline: float, on_answer: OnAnswer, *, idempotent: bool
@@ -259,11 +265,14 @@ class Pipe:
     def _ask(self, pending: Pending) -> None:
         size = pending.size
         if self._pending.held + self._told + size > self._limits.queue_bytes:
-            self.refused += 1
-            self._fail(pending, 503, "too much is waiting for", {"retry": True})
+            self._refuse(pending)
             return
         self._pending.add(pending)
         self._put_question(pending.envelope, size)
+
+    def _refuse(self, pending: Pending) -> None:
+        self.refused += 1
+        self._fail(pending, 503, "too much is waiting for", {"retry": True})
 
     def _put_question(self, envelope: Request | Call, size: int) -> None:
         batch = self._batch_for(size)

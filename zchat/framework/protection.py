@@ -27,6 +27,7 @@ def limits(settings: Settings) -> Limits:
     """Of queues to other servers, and of their silence."""
     return Limits(
         queue_bytes=settings.limits.peer_queue_bytes,
+        requests=settings.limits.peer_requests,
         liveness_interval=settings.cluster.liveness_interval,
         liveness_misses=settings.cluster.liveness_count,
     )
