@@ -43,6 +43,7 @@ class FakeConnection:
         self.disconnect: Disconnect | None = None
         self.closes = 0
         self.at_once = 0
+        self.deferred = 0
 
     def enqueue(self, data: bytes) -> None:
         if self.disconnect is None:
@@ -50,6 +51,10 @@ class FakeConnection:
 
     def deliver(self, data: bytes) -> None:
         self.at_once += 1
+        self.enqueue(data)
+
+    def defer(self, data: bytes) -> None:
+        self.deferred += 1
         self.enqueue(data)
 
     def send(self, packages: bytes) -> None:

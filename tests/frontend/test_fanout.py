@@ -158,13 +158,28 @@ async def test_who_leaves_during_a_burst_gets_the_rest_of_it(stage: Stage) -> No
     assert len(heard(alice)) == len(heard(bob)) == 10
 
 
-async def test_of_a_large_room_some_are_sent_to_at_once(stage: Stage) -> None:
+async def test_of_several_rooms_some_members_are_sent_to_at_once(stage: Stage) -> None:
     """The others wait in their connections, whose flusher leaves room for everybody else."""
-    people = [stage.enter(f"person{number}") for number in range(600)]
-    stage.publish(1, "one")
+    rooms = (LOBBY, "kitchen")
+    people = [stage.enter(f"person{n}", channel=room) for room in rooms for n in range(300)]
+    for room in rooms:
+        stage.publish(1, "one", channel=room)
     await turn()
     assert sum(connection_of(person).at_once for person in people) == 512
+    assert not any(connection_of(person).deferred for person in people)
     assert {tuple(heard(person)) for person in people} == {("one",)}
+
+
+async def test_a_large_room_leaves_the_turn_to_small_ones(stage: Stage) -> None:
+    people = [stage.enter(f"person{number}") for number in range(513)]
+    alice = stage.enter("alice", channel="kitchen")
+    stage.publish(1, "one")
+    stage.publish(1, "uno", channel="kitchen")
+    await turn()
+    assert {connection_of(person).deferred for person in people} == {1}
+    assert (connection_of(alice).at_once, connection_of(alice).deferred) == (1, 0)
+    assert {tuple(heard(person)) for person in people} == {("one",)}
+    assert heard(alice) == ["uno"]
 
 
 async def test_a_flush_before_the_end_of_the_turn_is_the_only_one(stage: Stage) -> None:

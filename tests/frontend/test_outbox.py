@@ -213,6 +213,35 @@ async def test_a_long_list_is_sliced_over_turns(flusher: Flusher) -> None:
             pair.close()
 
 
+async def test_nobody_waits_behind_the_many_of_a_large_room(flusher: Flusher) -> None:
+    pairs = [Pair(flusher) for _ in range(300)]
+    *many, alice, bob = pairs
+    try:
+        for pair in [*many, bob]:
+            pair.outbox.defer(b"push")
+        await asyncio.sleep(0)
+        assert sum(len(pair.ours.sent) for pair in many) == 128
+        alice.outbox.enqueue(b"answer")
+        bob.outbox.enqueue(b",answer")  # one of the many: in order, so when their turn comes
+        await asyncio.sleep(0)
+        assert (alice.ours.sent, bob.ours.sent) == ([b"answer"], [])
+        await asyncio.sleep(0)
+        assert bob.ours.sent == [b"push,answer"]
+        assert all(pair.ours.sent == [b"push"] for pair in many)
+        assert len(flusher) == 0
+    finally:
+        for pair in pairs:
+            pair.close()
+
+
+async def test_a_deferred_delivery_keeps_its_place(pair: Pair) -> None:
+    pair.outbox.enqueue(b"answer,")
+    pair.outbox.defer(b"push,")
+    pair.outbox.deliver(b"push")
+    await asyncio.sleep(0)
+    assert pair.ours.sent == [b"answer,push,push"]
+
+
 async def test_a_blocked_socket_gets_all_in_order_when_it_reads(
     pair: Pair, flusher: Flusher
 ) -> None:

@@ -77,14 +77,16 @@ async def test_what_many_get_is_bare_here() -> None:
         large = package.encode(package.DATA, b"\x06\x06onChat" + b"x" * 70_000)
         for connection in opened.opened:
             connection.deliver(frame(PUSH))
-            connection.enqueue(frame(PUSH * 20))
+            connection.defer(frame(PUSH * 20))
+            connection.enqueue(frame(PUSH * 30))
             connection.deliver(frame(large))
             connection.send(PUSH)
-        expected = PUSH + PUSH * 20 + large + PUSH
+        expected = PUSH + PUSH * 50 + large + PUSH
         assert await tcp.read(len(expected)) == expected
-        assert [len((await websocket.frame())[1]) for _ in range(4)] == [
+        assert [len((await websocket.frame())[1]) for _ in range(5)] == [
             len(PUSH),
             20 * len(PUSH),
+            30 * len(PUSH),
             len(large),
             len(PUSH),
         ]

@@ -62,6 +62,10 @@ class SimConnection:
         """As `enqueue`: whoever calls it, a turn has ended."""
         self.enqueue(data)
 
+    def defer(self, data: bytes) -> None:
+        """As `enqueue`: a turn of the simulation has room for all."""
+        self.enqueue(data)
+
     def _flush(self) -> None:
         self._shared.on_flush()
         if self._out:

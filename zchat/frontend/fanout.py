@@ -17,7 +17,9 @@ from zchat.frontend.local_channel import LocalChannel, Readers
 from zchat.frontend.session import Membership
 from zchat.frontend.standing import Held
 
-_AT_ONCE: Final = 512  # deliveries of a turn that take the short way: 3 ms; others wait their turn
+# Deliveries of a turn that take the short way: 3 ms; others wait their turn. A room with more than
+# that has to wait anyhow and takes none of them: it would only make the turn longer for small ones.
+_AT_ONCE: Final = 512
 _PORTION: Final = 262_144  # bytes of one channel in a turn, so that whoever reads keeps up with us
 
 Frame = tuple[bytes, Readers | None]
@@ -131,6 +133,10 @@ class Fanout:
         """All of these get the same: what is done per frame or room is not done per member."""
         self.counters["deliveries"] += len(frames) * len(members)
         data = frames[0] if len(frames) == 1 else b"".join(frames)
+        if len(members) > _AT_ONCE:
+            for membership in members:
+                membership.session.connection.defer(data)
+            return at_once
         walk = iter(members)
         for membership in islice(walk, at_once):
             membership.session.connection.deliver(data)

@@ -43,6 +43,10 @@ class TcpConnection(Connection):
         """As `enqueue`, at once if nothing waits before it."""
         super().deliver(self._shared.unframed(data))
 
+    def defer(self, data: bytes) -> None:
+        """As `enqueue`, behind what others get."""
+        super().defer(self._shared.unframed(data))
+
     def send(self, packages: bytes) -> None:
         """Sends packages when this loop turn ends."""
         super().enqueue(packages)
