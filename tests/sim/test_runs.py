@@ -75,7 +75,7 @@ def _timeline(text: str) -> list[str]:
 
 
 BROKEN = {
-    "no-fence": ("one place, two publications", ["ring=0.05", "hold=0.1", "pause=0.03"]),
+    "no-fence": ("one place, two publications", ["ring=0.05", "hold=0.2", "pause=0.06"]),
     "no-announce": ("presence has not settled", []),
     "no-repair": ("acknowledged but not received", ["dropping=0.1"]),
     "no-repeats": ("one publication, two places", ["kill_worker=0.01"]),

@@ -47,6 +47,8 @@ __all__ = ["ClientHandlers", "Peer", "PeerState", "RpcClient"]
 
 logger = logging.getLogger("zchat.cluster")
 
+# Of an interval between pings: looks that come a little early do not put one off until the next.
+_PROBE: Final = 0.9
 _SAY: Final = 10.0  # seconds between two lines about requests that were refused
 
 
@@ -245,7 +247,8 @@ class RpcClient:
     def tick(self, now: float) -> None:
         """Fails what is overdue, pings, finds peers that have gone silent.
 
-        To be called about every 100 ms. A gap of more than an interval since the last call counts
+        To be called twice an interval at least, and about every 100 ms while something is asked: no
+        deadline is seen before. A gap of more than an interval since the last call counts
         as our own sleep (a stopped process, a busy loop) and is not held against the peers.
         """
         asleep = max(0.0, now - self._ticked - self._limits.liveness_interval)
@@ -255,7 +258,7 @@ class RpcClient:
             peer.pipe.expire(now, up=peer.state is UP)
             if peer.state is UP and now - peer.heard > self._limits.liveness:
                 self._lose(peer, "silent")
-            if now - peer.probed >= self._limits.liveness_interval:
+            if now - peer.probed >= _PROBE * self._limits.liveness_interval:
                 self._probe(peer, now)
             self._on_wake(peer)
         self._say_refused(now)

@@ -203,7 +203,8 @@ class RpcServer:
     def tick(self, now: float) -> None:
         """Fails what is overdue, finds peers that are gone or have gone silent.
 
-        To be called about every 100 ms. A gap of more than an interval since the last call counts
+        To be called twice an interval at least, and about every 100 ms while something is asked: no
+        deadline is seen before. A gap of more than an interval since the last call counts
         as our own sleep (a stopped process, a busy loop) and is not held against the peers.
         """
         interval = self._limits.liveness_interval

@@ -255,7 +255,7 @@ class ChannelHost:
         self.tick()
 
     def tick(self) -> None:
-        """Do what is due; call it about every 100 ms."""
+        """Do what is due; call it at least twice a second."""
         self._owned.settle()
         for channel, change in self._owned.expire():
             self._voice.tell(channel, change)

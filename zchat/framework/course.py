@@ -15,8 +15,8 @@ from zchat.framework.lifecycle import Step, Work, name_of
 from zchat.framework.node import Node
 from zchat.framework.owner_part import OwnerPart
 from zchat.framework.plan import Moment
+from zchat.framework.pulse import Pulse
 from zchat.framework.requests import Requests
-from zchat.framework.timers import Timers
 
 if TYPE_CHECKING:
     from zchat.framework.application import Application
@@ -43,7 +43,7 @@ class Course:
         requests: those of clients elsewhere.
         owner: has the rooms, if there are any here.
         frontend: has the clients, if there are any here.
-        timers: what is done regularly.
+        pulse: what is done regularly.
         outer: parts beside zchat's own and the application's.
     """
 
@@ -55,7 +55,7 @@ class Course:
         requests: Requests,
         owner: OwnerPart | None,
         frontend: FrontendPart | None,
-        timers: Timers,
+        pulse: Pulse,
         outer: Components,
     ) -> None:
         self._app = app
@@ -64,7 +64,7 @@ class Course:
         self._requests = requests
         self._owner = owner
         self._frontend = frontend
-        self._timers = timers
+        self._pulse = pulse
         self._outer = outer
 
     def start_steps(self) -> list[Step]:
@@ -99,7 +99,7 @@ class Course:
         if self._frontend:
             steps.append(Step("clients", partial(self._see_off, self._frontend, deadline)))
         steps.append(Step("requests under way", partial(self._finish_work, deadline)))
-        steps += [*self._app.components.stop_steps(), Step("timers", self._timers.cancel)]
+        steps += [*self._app.components.stop_steps(), Step("timers", self._pulse.cancel)]
         # Rooms after peers: what comes from peers finds its rooms open.
         steps.append(Step("peers", self._node.close))
         if self._owner:

@@ -206,7 +206,7 @@ class FrontendPart:
                 self.resync.announce(owner)
 
     def tick(self, now: float) -> None:
-        """Do what is due; call it about every 100 ms."""
+        """Do what is due; call it at least twice a second."""
         self.connections.tick(now)
         self._acceptor.tick(now)
         self.forwarder.tick(now)
@@ -271,6 +271,7 @@ class FrontendPart:
             self._newcomers.begin(session, connection.uid)
 
     def _on_message(self, connection: Connection, message: Message) -> None:
+        self._node.stir()
         self._newcomers.take(connection.session, message)
 
     def _on_close(self, connection: Connection, disconnect: Disconnect) -> None:

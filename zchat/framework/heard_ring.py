@@ -41,8 +41,9 @@ class HeardRing:
 
     async def keep(self, now: float) -> None:
         """Ask again, where asking failed before."""
-        told = list(self._told.items())
-        await asyncio.gather(*(self.told(server_id, generation) for server_id, generation in told))
+        newer = [told for told in self._told.items() if told[1] > self.ring.generation]
+        if newer:
+            await asyncio.gather(*(self.told(*told) for told in newer))
 
     async def told(self, server_id: str, generation: int) -> None:
         self._told[server_id] = generation

@@ -7,20 +7,11 @@ _SHARE = 1 / 3
 
 
 class Lag:
-    """Smoothed lateness of something that should happen regularly. Time is an argument.
+    """Smoothed lateness of what should happen at given times."""
 
-    Args:
-        interval: seconds between two beats.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._due: float | None = None
+    def __init__(self) -> None:
         self.seconds = 0.0
 
-    def beat(self, now: float) -> None:
-        """It happens now."""
-        if self._due is not None:
-            late = max(0.0, now - self._due)
-            self.seconds += (late - self.seconds) * _SHARE
-        self._due = now + self._interval
+    def beat(self, late: float) -> None:
+        """It happens so many seconds late."""
+        self.seconds += (late - self.seconds) * _SHARE

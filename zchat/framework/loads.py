@@ -38,7 +38,7 @@ class Loads:
         return chosen
 
     def due(self, now: float) -> list[str]:
-        """Whom to ask now; call it about every 100 ms."""
+        """Whom to ask now; call it at least twice a second."""
         if now - self._asked_at < _INTERVAL:
             return []
         self._asked_at = now

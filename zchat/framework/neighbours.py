@@ -58,7 +58,7 @@ class Neighbours:
         methods.add("server.load", self._say_load)
 
     def tick(self, now: float) -> None:
-        """Do what is due; call it about every 100 ms."""
+        """Do what is due; call it at least twice a second."""
         for server_id in self.loads.due(now):
             self._node.spawn(self._ask_load(server_id), "load")
 

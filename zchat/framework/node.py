@@ -57,6 +57,9 @@ class NodeEvents:
     frontend_up: Callable[[str, str], None] = _nothing
     """(server id, incarnation): that life of a server uses us, by a link that was just made."""
 
+    stirred: Callable[[], None] = _nothing
+    """Something was asked or told, by us or by another server: `tick` is to come soon."""
+
 
 class Node:
     """One server's links.
@@ -91,6 +94,7 @@ class Node:
         self.context = context
         self.topology = Topology("", ())
         self._events = events
+        self.stir = events.stirred
         self._deadline = deadline
         self._keys = keys
         self._lives: dict[str, str] = {}
@@ -184,6 +188,7 @@ class Node:
             TimedOut: no answer in time; it may have been done.
             TypeError, ValueError, OverflowError: `args` cannot be packed.
         """
+        self.stir()
         budget = self._deadline if timeout is None else timeout
         try:
             if server_id == self.server.id:
@@ -218,7 +223,7 @@ class Node:
         return self.rpc_server.cast(peer, method, args)
 
     def tick(self, now: float) -> None:
-        """Do what is due; call it about every 100 ms."""
+        """Do what is due; call it twice a second, and every 100 ms when we were stirred."""
         self.client.tick(now)
         self.rpc_server.tick(now)
 
@@ -291,6 +296,7 @@ class Node:
 
     def _client_handlers(self) -> ClientHandlers:
         def on_call(peer: Peer, call: Call) -> None:
+            self.stir()
             self.spawn(self._under_way.answer(self.client, peer, call), call.method)
 
         return ClientHandlers(
@@ -302,6 +308,7 @@ class Node:
 
     def _server_handlers(self) -> ServerHandlers:
         def on_call(peer: RemotePeer, call: Call) -> None:
+            self.stir()
             self.spawn(self._under_way.answer(self.rpc_server, peer, call), call.method)
 
         def on_lost(peer: RemotePeer) -> None:
@@ -340,6 +347,7 @@ class Node:
         self._events.generation(peer.server_id, generation)
 
     def _on_request(self, peer: RemotePeer, request: Request) -> None:
+        self.stir()
         if self.busy < BUSY_LIMIT:
             self._events.request(peer, request)
             return
@@ -349,4 +357,5 @@ class Node:
             self.rpc_server.fail(peer, request.id, error.code, error.message, **error.fields)
 
     def _on_cast(self, peer: Peer | RemotePeer, cast: Cast) -> None:
+        self.stir()
         self._under_way.cast(cast.method, cast.args, peer.server_id)

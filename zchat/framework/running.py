@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import time
@@ -34,13 +35,13 @@ from zchat.framework.neighbours import Neighbours
 from zchat.framework.node import Node, NodeEvents
 from zchat.framework.owner_part import OwnerPart
 from zchat.framework.protection import limits, security
+from zchat.framework.pulse import Pulse
 from zchat.framework.requests import Requests
 from zchat.framework.ring_keeper import RingKeeper, others_rings, owners_rings
 from zchat.framework.session_hooks import SessionEvents
 from zchat.framework.session_notices import NoticeReceiver
 from zchat.framework.sessions import Sessions
 from zchat.framework.status import with_parts
-from zchat.framework.timers import Timers
 from zchat.framework.wire import load_wire
 from zchat.rooms.channel import Framer
 from zchat.rooms.ring import Ring
@@ -52,6 +53,7 @@ logger = logging.getLogger("zchat.admin")
 
 _TICK = 0.1
 _POLL = 0.5
+"""Seconds between two looks at what is due, while something happens and while nothing does."""
 
 
 class Running:
@@ -84,14 +86,18 @@ class Running:
         self.components: list[OuterPart] = []
         """Parts beside zchat's own; add them before the start."""
         self.methods = Methods()
-        self._timers = Timers()
+        shortest = min(settings.cluster.liveness_interval, settings.rooms.beat)
+        # Pings and beats that come more than once a second could not wait for slow looks.
+        lively = 1.0 if shortest >= 2 * _POLL else math.inf
+        self._pulse = Pulse(self._tick, _TICK, _POLL, lively)
+        self._poll_at = 0.0
         self._outer = Components()
         self._state = "starting"
         secured = security(server_id, settings, folder)
         self._context = Context(secured)
         self._keys = folder / settings.cluster.keys if secured.keys else None
         self._listing = Listing(servers, self._keys, self._follow_anew)
-        self._lag_now = Lag(_TICK)
+        self._lag_now = Lag()
         try:
             self._make(app)
         except BaseException:
@@ -113,6 +119,7 @@ class Running:
                 self._take,
                 self._told,
                 self._frontend_up,
+                self._pulse.stir,
             ),
             limits(self.settings),
             self.settings.cluster.request_deadline,
@@ -120,7 +127,7 @@ class Running:
         )
         self._make_application()
         self._make_parts()
-        begin = Begin(self._start_peers, self._start_rooms, self._start_timers)
+        begin = Begin(self._start_peers, self._start_rooms, self._pulse.start)
         self._course = Course(
             self.app,
             begin,
@@ -128,7 +135,7 @@ class Running:
             self.requests,
             self.owner,
             self.frontend,
-            self._timers,
+            self._pulse,
             self._outer,
         )
         self.methods.add("server.status", self.status)
@@ -269,19 +276,15 @@ class Running:
         self.owner.start()
         await self.rings.keep(time.monotonic())
 
-    def _start_timers(self) -> None:
-        self._timers.every(_TICK, self._tick)
-        self._timers.every(_POLL, self._poll)
-
     def _ports(self) -> Iterator[tuple[str, int]]:
         """Those of servers.json that are in use here."""
         for use, port in self.server.ports():
             if use != "XPUB" or self.owner:
                 yield use, port
 
-    def _tick(self) -> None:
+    def _tick(self, late: float) -> None:
         now = time.monotonic()
-        self._lag_now.beat(now)
+        self._lag_now.beat(late)
         self.node.tick(now)
         self._neighbours.tick(now)
         if self.owner:
@@ -290,6 +293,9 @@ class Running:
             self.frontend.tick(now)
         if self.notices:
             self.notices.tick(now)
+        if now >= self._poll_at:
+            self._poll_at = (now // _POLL + 1) * _POLL
+            self._poll()
 
     # servers.json and the links
 

@@ -79,7 +79,7 @@ class NoticeSender:
 
 
 class NoticeReceiver:
-    """The backend's end; call `tick` about every 100 ms.
+    """The backend's end; call `tick` at least twice a second.
 
     Args:
         events: runs the hooks here.

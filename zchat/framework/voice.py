@@ -102,5 +102,5 @@ class Voice:
             if beats or now >= channel.quiet_from:
                 self.tell_now(channel)
         if beats:
-            self._due = now + self._interval
+            self._due = max(self._due + self._interval, now)
             self._publish(TOPIC, encode_frame(self._beats.make(stand)))

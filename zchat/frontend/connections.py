@@ -47,7 +47,7 @@ def _nothing() -> None:
 class Connections(Generic[C]):
     """All client connections of one frontend, and what they share.
 
-    The caller's duty: call `tick` about ten times a second; nothing times out without it.
+    The caller's duty: call `tick` at least twice a second; nothing times out without it.
 
     Args:
         handshake: how connections shake hands; its `limit` bounds a package's body.

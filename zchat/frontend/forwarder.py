@@ -194,7 +194,10 @@ class Forwarder:
                 self._release(lane)
 
     def tick(self, now: float) -> None:
-        """Answer what was held for too long; call it about every 100 ms."""
+        """Answer what was held for too long; call it at least twice a second.
+
+        A message counts as come at the tick before it: it may be answered so much early.
+        """
         self._now = now
         for lane in list(self._holding):
             for waiting in lane.overdue(now - self._deadline):

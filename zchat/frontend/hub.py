@@ -245,7 +245,7 @@ class Hub:
                     self.leave(membership.session, local.name)
 
     def tick(self) -> None:
-        """Send away whose owner's word was lost with its link; call it about every 100 ms.
+        """Send away whose owner's word was lost with its link; call it at least twice a second.
 
         Its client may have been told that it is in: then it would never hear anything.
         """
