@@ -140,6 +140,16 @@ def test_a_message_full_of_heartbeats_is_answered_by_one() -> None:
     assert connection.data_to_send() == BEAT
 
 
+def test_a_heartbeat_alone_may_be_answered_without_being_received() -> None:
+    connection = server()
+    assert connection.is_answered(BEAT)
+    assert not connection.is_answered(BEAT + BEAT)
+    assert not ServerConnection(CONFIG).is_answered(BEAT), "it has not shaken hands"
+    assert not server(ServerHandshake(heartbeat=None)).is_answered(BEAT)
+    connection.close()
+    assert not connection.is_answered(BEAT)
+
+
 def test_without_heartbeat_there_is_no_answer() -> None:
     connection = ServerConnection(ServerHandshake(heartbeat=None))
     connection.receive(SHAKE)

@@ -74,7 +74,7 @@ ASKED = State.ASKED
 _READY = Ready()
 _HEARTBEAT = Heartbeat()
 _ACK_BYTES = package.encode(HANDSHAKE_ACK)
-_HEARTBEAT_BYTES = package.encode(HEARTBEAT)
+HEARTBEAT_BYTES = package.encode(HEARTBEAT)
 _DATA_HEADER = DATA << 24
 
 
@@ -158,6 +158,15 @@ class ServerConnection:
             if self.state is not CLOSED:
                 events += self._handle(item)
         return events
+
+    def is_answered(self, data: bytes) -> bool:
+        """Whether this WebSocket message is a heartbeat alone, whose answer is the same bytes.
+
+        It need not be given to `receive`, then, by who sends `HEARTBEAT_BYTES` itself.
+        """
+        return (
+            data == HEARTBEAT_BYTES and self.state is WORKING and self._config.heartbeat is not None
+        )
 
     def data_to_send(self) -> bytes:
         """The packages to write now, as one WebSocket message; `b""` when there are none."""
@@ -245,15 +254,15 @@ class ServerConnection:
         self.state = WORKING
         if self._config.heartbeat is not None:
             # The browser client's heartbeats start only when the server sends one (wire 9.2).
-            self._outgoing += _HEARTBEAT_BYTES
+            self._outgoing += HEARTBEAT_BYTES
         return [_READY]
 
     def _beat(self) -> list[Event]:
         if self._config.heartbeat is None:
             return []
         # A message full of heartbeats is answered by one: no more goes out than came in.
-        if not self._outgoing.endswith(_HEARTBEAT_BYTES):
-            self._outgoing += _HEARTBEAT_BYTES
+        if not self._outgoing.endswith(HEARTBEAT_BYTES):
+            self._outgoing += HEARTBEAT_BYTES
         return [_HEARTBEAT]
 
 
@@ -328,7 +337,7 @@ class ClientConnection:
     def beat(self) -> None:
         """Put a heartbeat into `data_to_send`; one is due an interval after the server's."""
         if self.state is WORKING:
-            self._outgoing += _HEARTBEAT_BYTES
+            self._outgoing += HEARTBEAT_BYTES
 
     def _read(self, packages: list[Package]) -> list[ClientEvent]:
         events: list[ClientEvent] = []
