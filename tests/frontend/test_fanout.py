@@ -182,6 +182,27 @@ async def test_a_large_room_leaves_the_turn_to_small_ones(stage: Stage) -> None:
     assert heard(alice) == ["uno"]
 
 
+async def test_the_fault_of_one_channel_is_not_the_others(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[BaseException] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    alice = stage.enter("alice")
+    bob, carol = (stage.enter(name, channel=name) for name in ("bob", "carol"))
+
+    def broken(data: bytes) -> None:
+        raise MemoryError("no room for a message")
+
+    monkeypatch.setattr(connection_of(alice), "deliver", broken)
+    for channel in (LOBBY, "bob", "carol"):
+        stage.publish(1, "one", channel=channel)
+    await turn()
+    await turn()
+    assert (heard(alice), heard(bob), heard(carol)) == ([], ["one"], ["one"])
+    assert [type(fault) for fault in faults] == [MemoryError]
+
+
 async def test_a_flush_before_the_end_of_the_turn_is_the_only_one(stage: Stage) -> None:
     alice = stage.enter("alice")
     stage.publish(1, "one")

@@ -53,9 +53,7 @@ class Fanout:
         if not local.live or not data:
             return
         if not local.out:
-            if not self._dirty:
-                asyncio.get_running_loop().call_soon(self.flush_all)
-            self._dirty.append(local)
+            self._flush_soon(local)
         local.out.append((data, readers))
         local.waiting += len(data)
 
@@ -63,10 +61,19 @@ class Fanout:
         """Sends what the channels have for their members; for the end of a turn."""
         if not self._dirty:
             return
-        dirty, self._dirty = self._dirty, []
+        walk, self._dirty = iter(self._dirty), []
         at_once = _AT_ONCE
-        for local in dirty:
-            at_once = self._send(local, at_once)
+        try:
+            for local in walk:
+                at_once = self._send(local, at_once)
+        finally:
+            # One channel's fault must not keep the others from their members.
+            self._flush_soon(*walk)
+
+    def _flush_soon(self, *channels: LocalChannel) -> None:
+        if channels and not self._dirty:
+            asyncio.get_running_loop().call_soon(self.flush_all)
+        self._dirty += channels
 
     def flush(self, local: LocalChannel) -> None:
         """All that is queued is on its way, behind what each member's connection has."""
