@@ -8,12 +8,12 @@ says `hub.joined` with the position on the pipe that will carry the handler's an
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from zchat.errors import RequestError, TimedOut, Unavailable
+from zchat.framework.deadline import in_time
 from zchat.framework.departures import Departure, Departures
 from zchat.framework.joins import Join, Joined, Joins
 from zchat.framework.owned_channels import OwnedChannels
@@ -113,14 +113,13 @@ class Admission:
         try:
             if not self._cast(ref.frontend, ref.incarnation, "hub.join", args):
                 raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
-            async with asyncio.timeout(self._timeout):
-                joined = await join.admitted
+            joined = await in_time(join.admitted, self._timeout)
             joined = await self._recovered(joined, name, uid, since)
             self._joins.stands(join)
             return joined
         except BaseException as error:
             self._undo(join)
-            if isinstance(error, TimeoutError):
+            if isinstance(error, TimedOut):
                 raise TimedOut(f"{ref.frontend} did not join {name} in time") from None
             raise
         finally:

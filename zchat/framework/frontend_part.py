@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -160,6 +159,7 @@ class FrontendPart:
             certificate=_certificate(settings, folder),
         )
         self._owners: frozenset[str] = frozenset()
+        self._running: dict[Finish, tuple[float, Session, Message]] = {}  # in order of their ends
         OwnerOrders(self.sessions, self.hub, self.resync, ring, methods)
         logins = Logins(
             rules.session_policy,
@@ -168,7 +168,7 @@ class FrontendPart:
             self._drop,
             lambda session: self.sessions.get(session.id) is session,
         )
-        SessionOrders(self.sessions, logins, self._drop, methods, dialect)
+        self._orders = SessionOrders(self.sessions, logins, self._drop, methods, dialect)
         self._newcomers = Newcomers(
             logins, self.forwarder.take, node.spawn, settings.limits.requests_in_flight
         )
@@ -210,6 +210,7 @@ class FrontendPart:
         self.connections.tick(now)
         self._acceptor.tick(now)
         self.forwarder.tick(now)
+        self._give_up(now)
         self.hub.tick()
         self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
 
@@ -288,8 +289,7 @@ class FrontendPart:
         """Answer a message, even if its handler does not let itself be ended in time."""
         deadline = self._settings.cluster.request_deadline
         until = time.monotonic() + deadline
-        loop = asyncio.get_running_loop()
-        late = loop.call_later(deadline + _LATE, self._give_up, session, message, finish)
+        self._running[finish] = until + _LATE, session, message
         try:
             turn = self._dispatcher.turn(message.route, session.ref)
             if turn is None:
@@ -298,11 +298,17 @@ class FrontendPart:
             async with turn:
                 await self._answer(session, message, finish, until)
         finally:
-            late.cancel()
+            self._running.pop(finish, None)
 
-    def _give_up(self, session: Session, message: Message, finish: Finish) -> None:
-        self._undo_joins(session.id, message.id)
-        finish(self._dispatcher.failure(message.route, TimedOut("not done in time")))
+    def _give_up(self, now: float) -> None:
+        """Answer what should have ended; all have the same time, so the oldest are the first."""
+        while self._running:
+            finish, (end, session, message) = next(iter(self._running.items()))
+            if end > now:
+                break
+            del self._running[finish]
+            self._undo_joins(session.id, message.id)
+            finish(self._dispatcher.failure(message.route, TimedOut("not done in time")))
 
     def _undo_joins(self, session: int, request: int) -> None:
         """A request has failed: who was let in by it is told that it is not, so it is put out."""
@@ -313,7 +319,7 @@ class FrontendPart:
     async def _answer(
         self, session: Session, message: Message, finish: Finish, until: float
     ) -> None:
-        view = BackendSession(session.snapshot(), self._node.call)
+        view = BackendSession(session.snapshot(), self._orders.call)
         route, body, budget = message.route, message.body, until - time.monotonic()
         undo = self._undo_joins
         finish(await self._dispatcher.answer(route, view, body, message.id, budget, undo))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zchat.errors import RequestError
 from zchat.framework.context import current
 from zchat.framework.logins import Logins
-from zchat.framework.methods import Methods
+from zchat.framework.methods import Methods, decode, encode
 from zchat.frontend.dialect import Dialect
 from zchat.frontend.disconnect import KICKED, Disconnect
 from zchat.frontend.session import Session, SessionTable
@@ -40,6 +40,7 @@ class SessionOrders:
         self._sessions = sessions
         self._logins = logins
         self._drop_from = drop
+        self._methods = methods
         self._dialect = dialect
         methods.add("session.push", self._push)
         methods.add("session.bind", self._bind)
@@ -51,6 +52,14 @@ class SessionOrders:
         methods.add("session.kick_uid", self._kick_uid)
         methods.add("session.push_to", self._push_to)
         methods.add("session.broadcast", self._broadcast)
+
+    async def call(self, server: str, method: str, args: Sequence[Any]) -> Any:
+        """What a handler of this frontend does with its session; packed, like calls of others.
+
+        It has its request's deadline. With one of its own each, by `Node.call`, to bind and to push
+        cost 8 us more of the 450 us that it takes to come in.
+        """
+        return decode(await self._methods.invoke(method, encode(args)))
 
     def _session(self, ref: SessionRef) -> Session:
         """Of this life of the frontend: ids begin anew with each."""
