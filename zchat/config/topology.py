@@ -76,26 +76,31 @@ class Topology:
     warnings: tuple[str, ...] = field(default=(), compare=False)
     """What is probably a mistake in the file, one line each."""
 
+    _by_id: dict[str, Server] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     _by_type: dict[str, tuple[Server, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    def __post_init__(self) -> None:
+        self._by_id.update((server.id, server) for server in self.servers)
+
     def get(self, server_id: str) -> Server:
-        """The server of this id.
+        """The server of this id; it is asked for with every call.
 
         Raises:
             ConfigError: there is none.
         """
-        for server in self.servers:
-            if server.id == server_id:
-                return server
+        server = self._by_id.get(server_id)
+        if server is not None:
+            return server
         known = ", ".join(server.id for server in self.servers) or "none"
         raise ConfigError(
             f"no server {json.dumps(server_id)} in environment {self.environment}; known: {known}"
         )
 
     def __contains__(self, server_id: object) -> bool:
-        return any(server.id == server_id for server in self.servers)
+        return server_id in self._by_id
 
     def of_type(self, server_type: str) -> tuple[Server, ...]:
         """All servers of a type."""
