@@ -5,6 +5,7 @@ What stands in for the kernel is listed in `install`; everything else is what pr
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import copy
 import logging
@@ -100,6 +101,7 @@ class Life:
         self.process = process
         self.running = running
         self.view = view
+        self.started = asyncio.Event()
 
 
 class Cluster:
@@ -173,14 +175,16 @@ class Cluster:
         view = View(self)
         servers = cast(ServersFile, view)
         running = Running(self._app, servers, process.name, self._settings, Path("/nowhere"))
-        self.lives[process.name] = Life(process, running, view)
-        work = self._begin(process, running)
+        life = self.lives[process.name] = Life(process, running, view)
+        work = self._begin(life)
         self.loop.create_task(work, name=f"start of {process.name}")
 
-    async def _begin(self, process: Process, running: Running) -> None:
+    async def _begin(self, life: Life) -> None:
         """Like `zchat run`, a server that cannot start ends, and supervisord tries again."""
+        process = life.process
         try:
-            await running.start()
+            await life.running.start()
+            life.started.set()
         except Exception as error:
             self.timeline.add(process, f"cannot start: {error!r}")
             self.loop.call_later(0, self.kill, process.name, 0.5, context=contextvars.Context())
@@ -230,6 +234,7 @@ class Cluster:
         )
 
     async def _stop(self, life: Life, back: float | None) -> None:
+        await life.started.wait()  # like `zchat run`
         await life.running.stop()
         name = life.process.name
         if self.lives.get(name) is not life:
