@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,35 @@ def test_an_empty_file_gets_the_tables(db: Database) -> None:
     assert check(db) == VERSION == db.pragma("user_version")
     assert db.pragma("application_id") == APPLICATION
     assert (meta(db, "era"), meta(db, "generation"), meta(db, "nothing")) == ("1", "0", "")
+
+
+@pytest.mark.parametrize("reads", [0, 1, 2])
+def test_a_file_that_another_worker_makes_a_journal_meanwhile(path: Path, reads: int) -> None:
+    class Late(Database):
+        """The other one comes after so many reads."""
+
+        left = reads
+
+        def pragma(self, name: str) -> object:
+            self._read()
+            return super().pragma(name)
+
+        def first(
+            self, statement: str, parameters: Sequence[object] = ()
+        ) -> tuple[Any, ...] | None:
+            self._read()
+            return super().first(statement, parameters)
+
+        def _read(self) -> None:
+            if self.left == 0:
+                other = sqlite3.connect(path, isolation_level=None)
+                other.executescript(f"CREATE TABLE meta (key); PRAGMA application_id={APPLICATION}")
+                other.close()
+            self.left -= 1
+
+    late = Late(path, busy=5000 * MS)
+    assert check(late) == 0
+    late.close()
 
 
 def test_a_file_of_version_0_that_is_ours(db: Database) -> None:

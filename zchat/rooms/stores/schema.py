@@ -50,8 +50,10 @@ def check(db: Database, newest: int = VERSION) -> int:
         ConfigError: it is another application's, or of a later version than `newest`.
     """
     version: int = db.pragma("user_version")
+    # Whose it is comes last: between two of these reads another worker may make a journal of it.
+    used = version or db.first("SELECT 1 FROM sqlite_master")
     if db.pragma("application_id") != APPLICATION:
-        if version or db.first("SELECT 1 FROM sqlite_master"):
+        if used:
             raise ConfigError(f"{db.path} is the database of another application, no journal")
     elif version > newest:
         raise ConfigError(
