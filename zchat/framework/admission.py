@@ -113,17 +113,22 @@ class Admission:
         try:
             if not self._cast(ref.frontend, ref.incarnation, "hub.join", args):
                 raise Unavailable(f"{ref.frontend} is not connected to {self._server_id}")
-            joined = await in_time(join.admitted, self._timeout)
+            joined = await self._admitted(join)
             joined = await self._recovered(joined, name, uid, since)
             self._joins.stands(join)
             return joined
-        except BaseException as error:
+        except BaseException:
             self._undo(join)
-            if isinstance(error, TimedOut):
-                raise TimedOut(f"{ref.frontend} did not join {name} in time") from None
             raise
         finally:
             self._joins.end(join)
+
+    async def _admitted(self, join: Join) -> Joined:
+        try:
+            return await in_time(join.admitted, self._timeout)
+        except TimedOut:
+            text = f"{join.ref.frontend} did not join {join.channel.name} in time"
+            raise TimedOut(text) from None
 
     def on_token(self, token: bytes) -> bool:
         """The XPUB shows a token: that frontend has the channel's topic from here on.
