@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from bench.contenders import Contender
-from zchat.frontend.frames import CLOSE, read_close
+from zchat.frontend.sockets.frames import CLOSE, read_close
 from zchat.protocol.body import dumps, loads
 from zchat.protocol.connection import ClientConnection
 from zchat.protocol.events import HandshakeAccepted, Kicked, Push, Response

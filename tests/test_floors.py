@@ -30,6 +30,12 @@ FLOORS = (
 )
 """From the ground up. A part imports from the floors below it and from itself, nothing else."""
 
+PACKAGES = {
+    "framework": ("peers", "sessions", "channels", "handlers", "app", "server"),
+    "frontend": ("sockets", ""),
+}
+"""The packages of a part, from the ground up; "" is what stands beside them."""
+
 HEIGHT = {part: height for height, floor in enumerate(FLOORS) for part in floor}
 
 ONLY_IN = {
@@ -47,9 +53,9 @@ IMPURE = ("asyncio", "socket", "ssl", "select", "threading", "time", "random", "
 
 TIES = {
     "zchat",
-    "zchat.framework.application",
-    "zchat.framework.running",
-    "zchat.framework.frontend_part",
+    "zchat.framework.app.application",
+    "zchat.framework.server.running",
+    "zchat.framework.server.frontend_part",
 }
 """Where cluster, rooms and frontend are tied together; all other modules see a part of it."""
 
@@ -87,6 +93,20 @@ def test_imports_go_down() -> None:
         inside = importer == part or (importer in WORDS and part in WORDS)
         if not inside and importer != "zchat" and HEIGHT[part] >= HEIGHT[importer]:
             wrong.append(f"{module} imports {imported}")
+    assert wrong == []
+
+
+def package_of(module: str) -> str:
+    """`peers` for zchat.framework.peers.node, nothing for zchat.frontend.hub."""
+    return module.split(".")[2] if module.count(".") > 2 else ""
+
+
+@pytest.mark.parametrize("part", PACKAGES)
+def test_imports_inside_a_part_go_down(part: str) -> None:
+    height = {package: height for height, package in enumerate(PACKAGES[part])}
+    inside = [edge for edge in edges() if part_of(edge[0]) == part_of(edge[1]) == part]
+    assert {package_of(module) for edge in inside for module in edge} == set(height)
+    wrong = [edge for edge in inside if height[package_of(edge[1])] > height[package_of(edge[0])]]
     assert wrong == []
 
 

@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from zchat.errors import StartError as StartError
     from zchat.errors import TimedOut as TimedOut
     from zchat.errors import Unavailable as Unavailable
-    from zchat.framework.application import Application as Application
-    from zchat.framework.application import Component as Component
-    from zchat.framework.application import Handler as Handler
-    from zchat.framework.application import Remote as Remote
-    from zchat.framework.backend_session import BackendSession as BackendSession
-    from zchat.framework.backend_session import StaleSession as StaleSession
-    from zchat.framework.calls import Invocation as Invocation
-    from zchat.framework.dispatcher import retry as retry
-    from zchat.framework.entrance import Handshake as Handshake
-    from zchat.framework.filters import Call as Call
-    from zchat.framework.filters import Filter as Filter
-    from zchat.framework.filters import access_log as access_log
-    from zchat.framework.filters import rate_limit as rate_limit
-    from zchat.framework.filters import serial as serial
-    from zchat.framework.filters import timeout as timeout
-    from zchat.framework.filters import toobusy as toobusy
-    from zchat.framework.logins import SignedInElsewhere as SignedInElsewhere
-    from zchat.framework.router import at_random as at_random
-    from zchat.framework.router import by_channel as by_channel
-    from zchat.framework.router import by_session as by_session
-    from zchat.framework.router import least_connections as least_connections
+    from zchat.framework.app.application import Application as Application
+    from zchat.framework.app.application import Component as Component
+    from zchat.framework.app.application import Handler as Handler
+    from zchat.framework.app.application import Remote as Remote
+    from zchat.framework.handlers.dispatcher import retry as retry
+    from zchat.framework.handlers.filters import Call as Call
+    from zchat.framework.handlers.filters import Filter as Filter
+    from zchat.framework.handlers.filters import access_log as access_log
+    from zchat.framework.handlers.filters import rate_limit as rate_limit
+    from zchat.framework.handlers.filters import serial as serial
+    from zchat.framework.handlers.filters import timeout as timeout
+    from zchat.framework.handlers.filters import toobusy as toobusy
+    from zchat.framework.peers.calls import Invocation as Invocation
+    from zchat.framework.peers.router import at_random as at_random
+    from zchat.framework.peers.router import by_channel as by_channel
+    from zchat.framework.peers.router import by_session as by_session
+    from zchat.framework.peers.router import least_connections as least_connections
+    from zchat.framework.sessions.backend_session import BackendSession as BackendSession
+    from zchat.framework.sessions.backend_session import StaleSession as StaleSession
+    from zchat.framework.sessions.entrance import Handshake as Handshake
+    from zchat.framework.sessions.logins import SignedInElsewhere as SignedInElsewhere
     from zchat.frontend.session import AlreadyBound as AlreadyBound
     from zchat.rendezvous import choose as choose
     from zchat.rooms.presence import AlreadyMember as AlreadyMember
@@ -47,37 +47,37 @@ if TYPE_CHECKING:
 _HOMES = {
     "AlreadyBound": "zchat.frontend.session",
     "AlreadyMember": "zchat.rooms.presence",
-    "Application": "zchat.framework.application",
-    "BackendSession": "zchat.framework.backend_session",
+    "Application": "zchat.framework.app.application",
+    "BackendSession": "zchat.framework.sessions.backend_session",
     "BadRequest": "zchat.errors",
     "ConfigError": "zchat.errors",
-    "Handler": "zchat.framework.application",
-    "Handshake": "zchat.framework.entrance",
-    "Invocation": "zchat.framework.calls",
+    "Handler": "zchat.framework.app.application",
+    "Handshake": "zchat.framework.sessions.entrance",
+    "Invocation": "zchat.framework.peers.calls",
     "Position": "zchat.rooms.recovery",
-    "Remote": "zchat.framework.application",
+    "Remote": "zchat.framework.app.application",
     "RequestError": "zchat.errors",
     "SessionRef": "zchat.rooms.presence",
-    "SignedInElsewhere": "zchat.framework.logins",
-    "StaleSession": "zchat.framework.backend_session",
+    "SignedInElsewhere": "zchat.framework.sessions.logins",
+    "StaleSession": "zchat.framework.sessions.backend_session",
     "TimedOut": "zchat.errors",
     "Unavailable": "zchat.errors",
     "Wish": "zchat.rooms.wish",
-    "by_channel": "zchat.framework.router",
-    "by_session": "zchat.framework.router",
+    "by_channel": "zchat.framework.peers.router",
+    "by_session": "zchat.framework.peers.router",
     "choose": "zchat.rendezvous",
-    "retry": "zchat.framework.dispatcher",
-    "Call": "zchat.framework.filters",
-    "Component": "zchat.framework.application",
-    "Filter": "zchat.framework.filters",
+    "retry": "zchat.framework.handlers.dispatcher",
+    "Call": "zchat.framework.handlers.filters",
+    "Component": "zchat.framework.app.application",
+    "Filter": "zchat.framework.handlers.filters",
     "StartError": "zchat.errors",
-    "access_log": "zchat.framework.filters",
-    "at_random": "zchat.framework.router",
-    "least_connections": "zchat.framework.router",
-    "rate_limit": "zchat.framework.filters",
-    "serial": "zchat.framework.filters",
-    "timeout": "zchat.framework.filters",
-    "toobusy": "zchat.framework.filters",
+    "access_log": "zchat.framework.handlers.filters",
+    "at_random": "zchat.framework.peers.router",
+    "least_connections": "zchat.framework.peers.router",
+    "rate_limit": "zchat.framework.handlers.filters",
+    "serial": "zchat.framework.handlers.filters",
+    "timeout": "zchat.framework.handlers.filters",
+    "toobusy": "zchat.framework.handlers.filters",
 }
 
 __all__ = list(_HOMES)

@@ -11,7 +11,8 @@
           └── TimedOut          504   no answer within the deadline; the outcome is unknown
 
 An exception that is none of these is answered with `{code: 500, error: "internal error"}` and its
-traceback goes to the log: see `framework/dispatcher.py`, the only place that maps errors to codes.
+traceback goes to the log: see `framework/handlers/dispatcher.py`, the only place that maps errors
+to codes.
 """
 
 from __future__ import annotations

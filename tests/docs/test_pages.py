@@ -16,11 +16,11 @@ POMELO = "tests/docs/test_coming_from_pomelo.py"
 PUBLISHING = "tests/system/test_publishing.py"
 TESTING = "tests/testing/test_plugin.py"
 TRANSPORTS = "tests/system/test_transports.py"
-WIRE = "tests/framework/test_wire.py"
+WIRE = "tests/framework/sessions/test_wire.py"
 
 INSTALLS = "not run: it would fetch from a registry; tests/system/test_init.py installs a wheel"
 PICTURE = "not run: a picture"
-OUTPUT = "not run: what a log shows; tests/framework/test_running.py holds its steps"
+OUTPUT = "not run: what a log shows; tests/framework/server/test_running.py holds its steps"
 TOKENS = "not run: a certificate of that name; tests/system/test_transports.py brings tokens so"
 POMELOS = "not run: Pomelo's code, for comparison"
 

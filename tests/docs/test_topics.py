@@ -14,8 +14,8 @@ from tests.support.timing import eventually
 from zchat import Application, BackendSession, StaleSession
 from zchat.chat.app import app as chat
 from zchat.config.settings import Settings, load
-from zchat.framework.entrance import Told
-from zchat.framework.filters import filters_of
+from zchat.framework.handlers.filters import filters_of
+from zchat.framework.sessions.entrance import Told
 from zchat.ops.init import SCAFFOLD
 from zchat.testing import Cluster, lines_of, quick
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import cast
 
 from zchat.cluster.subscriber import Subscriber
-from zchat.frontend.connection import Connection
-from zchat.frontend.disconnect import Disconnect
-from zchat.frontend.frames import frame
 from zchat.frontend.hub import Hub
 from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.publications import HISTORY_LOST
 from zchat.frontend.session import Membership, Session, SessionTable
+from zchat.frontend.sockets.connection import Connection
+from zchat.frontend.sockets.disconnect import Disconnect
+from zchat.frontend.sockets.frames import frame
 from zchat.rooms.stream import (
     Item,
     PresenceChange,

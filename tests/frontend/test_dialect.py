@@ -10,7 +10,7 @@ import pytest
 from tests.support.logs import ExpectedLogs
 from zchat.errors import BadRequest
 from zchat.frontend.dialect import Dialect
-from zchat.frontend.frames import frame
+from zchat.frontend.sockets.frames import frame
 from zchat.protocol import message
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
 from zchat.protocol.message import Message, MessageType, data_push

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, connection_of, heard
-from zchat.frontend.disconnect import SLOW_READER
 from zchat.frontend.fanout import Fanout
 from zchat.frontend.session import Session
+from zchat.frontend.sockets.disconnect import SLOW_READER
 
 
 @pytest.fixture

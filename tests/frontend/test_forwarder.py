@@ -14,9 +14,9 @@ from zchat.cluster.envelope import IDEMPOTENT, NOTIFY, OnAnswer, Reply, failure
 from zchat.cluster.rpc_client import RpcClient
 from zchat.errors import RequestError, Unavailable
 from zchat.frontend.dialect import Dialect
-from zchat.frontend.disconnect import SERVER_STOPPING
 from zchat.frontend.forwarder import Finish, Forwarder
 from zchat.frontend.session import Session, decode_snapshot
+from zchat.frontend.sockets.disconnect import SERVER_STOPPING
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import REQUEST, RESPONSE, Message, decode
 from zchat.protocol.package import MAX_BODY

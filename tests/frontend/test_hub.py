@@ -17,8 +17,8 @@ from tests.frontend.audience import (
     items_of,
 )
 from tests.support.logs import ExpectedLogs
-from zchat.frontend.disconnect import OUTRUN
 from zchat.frontend.session import Session
+from zchat.frontend.sockets.disconnect import OUTRUN
 from zchat.rooms.follower import Run
 from zchat.rooms.stream import Published, Pushed, StreamPosition, encode_frame
 

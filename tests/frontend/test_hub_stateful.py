@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.frontend.audience import LOBBY, OWNER, Stage, connection_of, heard
-from zchat.frontend.disconnect import OUTRUN
 from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Session
+from zchat.frontend.sockets.disconnect import OUTRUN
 from zchat.rooms.changes import Change, Changes
 from zchat.rooms.follower import Run
 from zchat.rooms.stream import (

@@ -8,7 +8,6 @@ from typing import cast
 import pytest
 
 from zchat.errors import BadRequest, RequestError
-from zchat.frontend.connection import Connection
 from zchat.frontend.session import (
     AlreadyBound,
     Base,
@@ -18,6 +17,7 @@ from zchat.frontend.session import (
     Snapshot,
     decode_snapshot,
 )
+from zchat.frontend.sockets.connection import Connection
 from zchat.rooms.presence import SessionRef
 
 

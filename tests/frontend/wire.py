@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from zchat.config.settings import Client, Limits
-from zchat.frontend.acceptor import Acceptor
-from zchat.frontend.addresses import Addresses
-from zchat.frontend.connection import Connection
-from zchat.frontend.connections import Connections
-from zchat.frontend.disconnect import Disconnect
-from zchat.frontend.frames import BINARY, CLOSE, close_frame, python_mask
-from zchat.frontend.tls import Certificate
+from zchat.frontend.sockets.acceptor import Acceptor
+from zchat.frontend.sockets.addresses import Addresses
+from zchat.frontend.sockets.connection import Connection
+from zchat.frontend.sockets.connections import Connections
+from zchat.frontend.sockets.disconnect import Disconnect
+from zchat.frontend.sockets.frames import BINARY, CLOSE, close_frame, python_mask
+from zchat.frontend.sockets.tls import Certificate
 from zchat.protocol import package
 from zchat.protocol.handshake import HandshakeRequest, ServerHandshake
 from zchat.protocol.message import Message

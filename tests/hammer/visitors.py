@@ -13,7 +13,7 @@ from tests.support.cluster import Cluster
 from tests.support.replay import upgraded
 from tests.support.timing import MS
 from zchat.errors import RequestError
-from zchat.frontend.frames import CLOSE
+from zchat.frontend.sockets.frames import CLOSE
 from zchat.protocol import message, package
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
 

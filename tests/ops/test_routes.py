@@ -12,7 +12,7 @@ from tests.support.application import application
 from zchat import Application, BackendSession, Filter, Handler, Remote, retry, serial, timeout
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
-from zchat.framework.filters import Call
+from zchat.framework.handlers.filters import Call
 from zchat.ops import routes
 
 

@@ -15,7 +15,7 @@ from tests.ops.project import Project
 from tests.support.cluster import FAST
 from zchat.chat.app import app as chat
 from zchat.config.servers import ServersFile, load
-from zchat.framework.running import Running
+from zchat.framework.server.running import Running
 from zchat.ops.web import WebComponent, entry
 
 PAGE = "<!doctype html><title>chat</title>" + "<p>hello</p>" * 200

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 from unittest import mock
 
-from zchat.framework.calls import Calls
-from zchat.framework.channels import Channel
-from zchat.framework.joins import Joined
+from zchat.framework.channels.channels import Channel
+from zchat.framework.channels.joins import Joined
+from zchat.framework.peers.calls import Calls
 
 _LATE = 0.6
 """Seconds from the moment at which a member is let in to the answer that tells it."""

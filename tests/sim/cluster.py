@@ -28,9 +28,10 @@ from zchat.chat.app import app as chat
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Changes, Server, Topology, diff
-from zchat.framework import loader, methods
-from zchat.framework.parts import Parts
-from zchat.framework.running import Running
+from zchat.framework.app.parts import Parts
+from zchat.framework.handlers import loader
+from zchat.framework.peers import methods
+from zchat.framework.server.running import Running
 
 _DEFAULTS = Settings()
 QUICK = replace(
@@ -46,13 +47,13 @@ QUICK = replace(
 def install() -> None:
     """Put the simulated kernel under zchat, and remember what is worked out anew at each start."""
     for name, stand_in in (
-        ("zchat.framework.running.Context", SimContext),
+        ("zchat.framework.server.running.Context", SimContext),
         ("zchat.cluster.rpc_client.Dealer", SimDealer),
         ("zchat.cluster.rpc_server.Router", SimRouter),
-        ("zchat.framework.frontend_part.Connections", SimConnections),
-        ("zchat.framework.frontend_part.Acceptor", SimAcceptor),
-        ("zchat.framework.methods._decoder", _remember(methods._decoder)),
-        ("zchat.framework.loader.load", _remember(loader.load)),
+        ("zchat.framework.server.frontend_part.Connections", SimConnections),
+        ("zchat.framework.server.frontend_part.Acceptor", SimAcceptor),
+        ("zchat.framework.peers.methods._decoder", _remember(methods._decoder)),
+        ("zchat.framework.handlers.loader.load", _remember(loader.load)),
     ):
         mock.patch(name, stand_in).start()
     # Killed processes' coroutines are freed between two runs, when nobody listens.

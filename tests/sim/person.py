@@ -19,7 +19,7 @@ from zchat.client.recovery import Heard, Hole, Recovery
 from zchat.client.transport import Disconnected
 from zchat.client.unsent import Send, Unsent
 from zchat.errors import RequestError
-from zchat.frontend.disconnect import Disconnect
+from zchat.frontend.sockets.disconnect import Disconnect
 from zchat.protocol.body import dumps, loads
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import Message, MessageType

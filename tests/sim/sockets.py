@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from tests.sim.network import Link, Network
 from tests.sim.process import Process, current_process
-from zchat.frontend.disconnect import CONNECTION_LOST, KICKED, SERVER_STOPPING, Disconnect
-from zchat.frontend.frames import frame
+from zchat.frontend.sockets.disconnect import CONNECTION_LOST, KICKED, SERVER_STOPPING, Disconnect
+from zchat.frontend.sockets.frames import frame
 from zchat.protocol import message as messages
 from zchat.protocol import package as packages
 from zchat.protocol.dictionary import RouteDictionary
@@ -33,7 +33,7 @@ class Client(Protocol):
 
 
 class SimConnection:
-    """Stands for zchat.frontend.connection.Connection."""
+    """Stands for zchat.frontend.sockets.connection.Connection."""
 
     def __init__(self, shared: SimConnections, link: Link) -> None:
         self.process = shared.process
@@ -110,7 +110,7 @@ class SimConnection:
 
 
 class SimConnections:
-    """Stands for zchat.frontend.connections.Connections."""
+    """Stands for zchat.frontend.sockets.connections.Connections."""
 
     network: Network
     """Set for each run."""
@@ -153,7 +153,7 @@ class SimConnections:
 
 
 class SimAcceptor:
-    """Stands for zchat.frontend.acceptor.Acceptor."""
+    """Stands for zchat.frontend.sockets.acceptor.Acceptor."""
 
     def __init__(self, server_id: str, connections: SimConnections, **options: object) -> None:
         self._connections = connections

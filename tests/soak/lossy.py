@@ -17,7 +17,7 @@ from zchat.chat.app import app as chat
 from zchat.cluster.context import Context
 from zchat.cluster.subscriber import Subscriber, SubscriberHandlers
 from zchat.config.settings import Settings
-from zchat.framework.parts import open_store
+from zchat.framework.app.parts import open_store
 from zchat.rooms.stores.base import RingRow, Store
 
 LOSS = 0.01

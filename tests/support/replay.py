@@ -20,8 +20,8 @@ from tests.frontend.wire import ACK, Peer, TcpPeer, request
 from tests.protocol.vectors import Case
 from tests.support.timing import eventually
 from zchat.errors import ProtocolError
-from zchat.framework.wire import Wire
-from zchat.frontend.frames import BINARY, CLOSE, TEXT
+from zchat.framework.sessions.wire import Wire
+from zchat.frontend.sockets.frames import BINARY, CLOSE, TEXT
 from zchat.protocol import body, message, package
 from zchat.protocol.dictionary import EMPTY
 from zchat.protocol.protos import NO_PROTOS

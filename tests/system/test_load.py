@@ -17,7 +17,7 @@ from tests.support.processes import UNLIMITED, Processes
 from tests.support.timing import MS
 from zchat.client import connect
 from zchat.client.client import GATE_ROUTE
-from zchat.frontend.descriptors import raise_limit
+from zchat.frontend.sockets.descriptors import raise_limit
 
 PEOPLE = 1000
 AT_ONCE = 50

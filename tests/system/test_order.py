@@ -18,7 +18,7 @@ import pytest
 from tests.support.cluster import UNLIMITED, Cluster
 from tests.support.person import Person
 from tests.support.timing import MS, eventually
-from zchat.framework.running import Running
+from zchat.framework.server.running import Running
 
 SETTINGS = replace(UNLIMITED, cluster=replace(UNLIMITED.cluster, drain=500 * MS))
 

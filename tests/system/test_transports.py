@@ -25,7 +25,7 @@ from tests.support.timing import eventually
 from zchat import Application, Handshake
 from zchat.client import Client, Disconnected, connect
 from zchat.errors import ConfigError
-from zchat.frontend.disconnect import KICKED, SLOW_READER
+from zchat.frontend.sockets.disconnect import KICKED, SLOW_READER
 from zchat.protocol import body, message, package
 from zchat.protocol.dictionary import EMPTY
 from zchat.testing import Cluster as Project

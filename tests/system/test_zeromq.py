@@ -41,7 +41,7 @@ from zchat.chat.app import app as chat
 from zchat.cluster.publisher import Publisher
 from zchat.config.servers import ServersFile, load
 from zchat.config.topology import Server
-from zchat.framework.running import Running
+from zchat.framework.server.running import Running
 
 WORKER = "chat-server-1"
 SEND = "chat.chatHandler.send"

@@ -23,7 +23,7 @@ from zchat.cluster.context import Context
 from zchat.cluster.publisher import Publisher
 from zchat.cluster.subscriber import Subscriber, SubscriberHandlers
 from zchat.config.settings import Settings
-from zchat.framework.parts import Parts, open_store
+from zchat.framework.app.parts import Parts, open_store
 from zchat.ops.check import read_journal
 from zchat.rooms.beat import TOPIC
 from zchat.rooms.stores.base import Append, Fenced, History, Outcome, RingRow, Store, Stored

@@ -13,7 +13,7 @@ from collections import Counter
 import msgspec
 
 from zchat.errors import BadRequest, ProtocolError, RequestError
-from zchat.frontend.frames import frame
+from zchat.frontend.sockets.frames import frame
 from zchat.protocol.body import dumps, loads
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
 from zchat.protocol.message import Message, data_push, decode

@@ -12,9 +12,9 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Final
 
-from zchat.frontend.disconnect import SLOW_READER
 from zchat.frontend.local_channel import LocalChannel, Readers
 from zchat.frontend.session import Membership
+from zchat.frontend.sockets.disconnect import SLOW_READER
 from zchat.frontend.standing import Held
 
 # Deliveries of a turn that take the short way: 3 ms; others wait their turn. A room with more than

@@ -22,15 +22,15 @@ from collections.abc import Callable, Collection
 
 from zchat.cluster.subscriber import Subscriber
 from zchat.errors import ClusterError
-from zchat.frontend.disconnect import OUTRUN
 from zchat.frontend.fanout import Fanout
-from zchat.frontend.frames import frame
 from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.pending_joins import PendingJoins
 from zchat.frontend.publications import Publications
 from zchat.frontend.refusals import Refusals
 from zchat.frontend.rosters import Rosters
 from zchat.frontend.session import Membership, Session
+from zchat.frontend.sockets.disconnect import OUTRUN
+from zchat.frontend.sockets.frames import frame
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
 from zchat.rooms.stream import (
     PresenceChange,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from zchat.frontend.fanout import Fanout
-from zchat.frontend.frames import frame
 from zchat.frontend.local_channel import LocalChannel, Readers
+from zchat.frontend.sockets.frames import frame
 from zchat.protocol.body import dumps
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import data_push

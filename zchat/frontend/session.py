@@ -18,9 +18,9 @@ from zchat.frontend.standing import Standing
 from zchat.rooms.presence import SessionRef
 
 if TYPE_CHECKING:
-    from zchat.frontend.connection import Connection
-    from zchat.frontend.disconnect import Disconnect
     from zchat.frontend.lane import Lane
+    from zchat.frontend.sockets.connection import Connection
+    from zchat.frontend.sockets.disconnect import Disconnect
 
 
 class Snapshot(msgspec.Struct, array_like=True, frozen=True, gc=False):

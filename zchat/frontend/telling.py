@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from zchat.frontend.fanout import Fanout
-from zchat.frontend.frames import frame
 from zchat.frontend.local_channel import LocalChannel, Readers
 from zchat.frontend.session import Membership
+from zchat.frontend.sockets.frames import frame
 from zchat.protocol.body import dumps
 from zchat.protocol.dictionary import RouteDictionary
 from zchat.protocol.message import data_push

@@ -17,7 +17,7 @@ from typing import Any
 from zchat.config.settings import Settings
 from zchat.config.topology import Topology
 from zchat.errors import ConfigError, ZchatError
-from zchat.framework.parts import open_store
+from zchat.framework.app.parts import open_store
 from zchat.ops import status
 from zchat.rooms.stores.base import Store
 from zchat.testing.checker import GRACES, check

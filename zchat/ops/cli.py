@@ -24,8 +24,8 @@ from zchat.cluster.curve import create_keys
 from zchat.cluster.identity import OPERATOR
 from zchat.config import servers, settings
 from zchat.errors import ConfigError, RequestError, StartError
-from zchat.framework.project import application
-from zchat.frontend.descriptors import raise_limit
+from zchat.framework.app.project import application
+from zchat.frontend.sockets.descriptors import raise_limit
 from zchat.ops import bench, check, init, publish, routes, runner, status
 from zchat.ops.load.page import page
 from zchat.ops.load.plan import Plan as Load

@@ -11,7 +11,7 @@ from typing import Any
 from zchat.client import Publisher
 from zchat.config import settings
 from zchat.errors import ConfigError
-from zchat.framework.project import application
+from zchat.framework.app.project import application
 from zchat.rooms.stream import StreamPosition
 
 

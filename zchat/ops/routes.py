@@ -9,9 +9,9 @@ from typing import NoReturn
 from zchat.config.servers import ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Server
-from zchat.framework.application import Application
-from zchat.framework.dispatcher import is_retried
-from zchat.framework.loader import Found
+from zchat.framework.app.application import Application
+from zchat.framework.handlers.dispatcher import is_retried
+from zchat.framework.handlers.loader import Found
 
 
 class _Listed:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from zchat.config import logs, settings
 from zchat.config.servers import ServersFile, environment_name
-from zchat.framework.project import application
-from zchat.framework.running import Running
+from zchat.framework.app.project import application
+from zchat.framework.server.running import Running
 from zchat.ops.web import WebComponent
 
 logger = logging.getLogger("zchat.admin")

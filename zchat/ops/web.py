@@ -18,9 +18,9 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, HTTPError, RequestHandler, StaticFileHandler
 
 from zchat.config.topology import Server, Topology
-from zchat.framework.running import Running
-from zchat.frontend.acceptor import HEALTHY
-from zchat.frontend.listen import listen
+from zchat.framework.server.running import Running
+from zchat.frontend.sockets.acceptor import HEALTHY
+from zchat.frontend.sockets.listen import listen
 from zchat.protocol.body import dumps
 
 HEADERS = {

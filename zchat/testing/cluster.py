@@ -17,8 +17,8 @@ from typing import Any, Self
 from zchat.client import Client
 from zchat.config import servers, settings
 from zchat.config.settings import Settings
-from zchat.framework.application import Application
-from zchat.framework.project import application
+from zchat.framework.app.application import Application
+from zchat.framework.app.project import application
 from zchat.testing.recording_client import RecordingClient
 from zchat.testing.servers import HOST, Line, Servers, lines_like, quick
 

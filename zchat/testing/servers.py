@@ -21,8 +21,8 @@ from typing import Any, Self
 from zchat.config.servers import FRONTEND_TYPES, ServersFile
 from zchat.config.settings import Settings
 from zchat.config.topology import Topology
-from zchat.framework.application import Application
-from zchat.framework.running import Running
+from zchat.framework.app.application import Application
+from zchat.framework.server.running import Running
 from zchat.testing.ports import free_ports
 from zchat.testing.timing import MS, PATIENCE, eventually
 

@@ -12,7 +12,7 @@ from tests.ops.load.bare import WELCOME, Bare, serving
 from tests.support.cluster import Cluster
 from tests.support.timing import MS, eventually
 from zchat.client import Disconnected
-from zchat.frontend.frames import BINARY, PING, TEXT, FrameParser, close_frame, frame
+from zchat.frontend.sockets.frames import BINARY, PING, TEXT, FrameParser, close_frame, frame
 from zchat.ops.load import line as module
 from zchat.ops.load.line import Line, masked
 

@@ -17,7 +17,7 @@ from tests.support.timing import eventually
 from zchat.client import Disconnected
 from zchat.config.settings import Settings
 from zchat.errors import RequestError
-from zchat.frontend.frames import frame
+from zchat.frontend.sockets.frames import frame
 from zchat.ops.check import TALK
 from zchat.ops.load.person import Person
 from zchat.ops.load.plan import Plan

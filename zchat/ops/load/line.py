@@ -16,7 +16,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from zchat.client import Disconnected
-from zchat.frontend.frames import BINARY, CLOSE, PING, PONG, mask
+from zchat.frontend.sockets.frames import BINARY, CLOSE, PING, PONG, mask
 
 MAX_UNSENT = 1024 * 1024
 """Bytes that may wait to be written to one connection."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from zchat.errors import ZchatError
-from zchat.frontend.descriptors import raise_limit
+from zchat.frontend.sockets.descriptors import raise_limit
 from zchat.ops.check import TALK
 from zchat.ops.load.crowd import Crowd
 from zchat.ops.load.wire import Failed, Order, Ready, Start, Up, pack, read_down, receive

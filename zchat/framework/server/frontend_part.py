@@ -1,0 +1,358 @@
+"""The part of a server that clients connect to: sockets, sessions, hub and forwarder, tied."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zchat.cluster.subscriber import SubscriberHandlers
+from zchat.config.settings import Settings
+from zchat.config.topology import Server
+from zchat.errors import TimedOut
+from zchat.framework.app.parts import Parts
+from zchat.framework.app.session_rules import SessionRules
+from zchat.framework.handlers.dispatcher import Dispatcher
+from zchat.framework.peers.methods import Methods
+from zchat.framework.peers.node import Node
+from zchat.framework.sessions.authentication import Authentication
+from zchat.framework.sessions.backend_session import BackendSession
+from zchat.framework.sessions.entrance import Entrance
+from zchat.framework.sessions.hooks import SessionEvents
+from zchat.framework.sessions.logins import LoginChannel, Logins
+from zchat.framework.sessions.newcomers import Newcomers
+from zchat.framework.sessions.notices import NoticeSender
+from zchat.framework.sessions.orders import SessionOrders
+from zchat.framework.sessions.owner_orders import OwnerOrders
+from zchat.frontend.dialect import Dialect
+from zchat.frontend.forwarder import Finish, Forwarder, Pick
+from zchat.frontend.hub import Hub
+from zchat.frontend.resync import Resync
+from zchat.frontend.session import Session, SessionTable
+from zchat.frontend.sockets.acceptor import Acceptor
+from zchat.frontend.sockets.addresses import Addresses
+from zchat.frontend.sockets.connection import Connection
+from zchat.frontend.sockets.connections import Connections
+from zchat.frontend.sockets.descriptors import capacity, raise_limit
+from zchat.frontend.sockets.disconnect import Disconnect
+from zchat.frontend.sockets.frames import frame
+from zchat.frontend.sockets.tls import Certificate
+from zchat.protocol.handshake import ServerHandshake
+from zchat.protocol.message import Message
+from zchat.rooms.beat import TOPIC
+from zchat.rooms.ring import Ring
+
+_LATE = 1.0
+"""Seconds past its deadline at which a request is answered without its handler."""
+
+
+class FrontendPart:
+    """Makes a server a frontend.
+
+    Args:
+        node: its links.
+        methods: where it offers what owners and backends order.
+        dispatcher: handlers of this server's type.
+        entrance: what the application says of clients that want to come in.
+        rules: what it says of their sessions.
+        events: runs what it does when one is bound or closes.
+        channel: a channel by its name, reserved ones too.
+        handshake: how they are let in.
+        dialect: what they speak, and what the cluster does.
+        pick: chooses servers for requests of other types.
+        retried: routes whose handlers may run twice.
+        parts: makes the XSUB.
+        ring: the ring of now.
+        settings: of the cluster.
+        folder: the project's.
+        health: what /healthz answers.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        methods: Methods,
+        dispatcher: Dispatcher,
+        entrance: Entrance,
+        rules: SessionRules,
+        events: SessionEvents,
+        channel: Callable[[str], LoginChannel],
+        handshake: ServerHandshake,
+        dialect: Dialect,
+        pick: Pick,
+        retried: frozenset[str],
+        parts: Parts,
+        ring: Callable[[], Ring],
+        settings: Settings,
+        folder: Path,
+        health: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._node = node
+        self._dispatcher = dispatcher
+        self._ring = ring
+        self._settings = settings
+        self._dialect = dialect
+        server = node.server
+        self.sessions = SessionTable(server.id, node.incarnation)
+        handlers = SubscriberHandlers(
+            on_message=self._on_frame,
+            on_link=self._linked,
+        )
+        self._subscriber = parts.subscriber(node.context, handlers)
+        self.hub = Hub(
+            self._subscriber,
+            lambda local: self.resync.fetch(local),
+            lambda local: self.resync.compare(local),
+            lambda membership, owner: self.resync.lost(membership, owner),
+            hold_limit=settings.limits.outbox_bytes,
+            dictionary=dialect.dictionary,
+            framed=frame if dialect.is_whole else dialect.framed,
+            join_timeout=settings.cluster.request_deadline,
+        )
+        self.resync = Resync(
+            self.hub,
+            self.sessions,
+            self._subscriber.send_token,
+            node.call,
+            node.cast,
+            ring,
+            beat=settings.rooms.beat,
+        )
+        self._subscriber.subscribe(TOPIC)
+        told = rules.session_hooks.types - {server.type}
+        self._notices = NoticeSender(self.sessions, events, told, node.cast, methods)
+        self.forwarder = Forwarder(
+            server.type,
+            node.client,
+            self._noting(pick) if told else pick,
+            self._local,
+            self.hub,
+            deadline=settings.cluster.request_deadline,
+            limit=settings.limits.requests_in_flight,
+            now=time.monotonic(),
+            retried=retried,
+            dialect=dialect,
+        )
+        room = capacity(raise_limit(), server.max_connections or settings.limits.connections)
+        self._authentication = self._authenticate(entrance, room)
+        self.connections = Connections(
+            handshake,
+            settings.client,
+            settings.limits,
+            capacity=room,
+            on_open=self._on_open,
+            on_message=self._on_message,
+            on_close=self._on_close,
+            on_handshake=self._authentication.ask if self._authentication else None,
+            on_flush=self.hub.flush,
+        )
+        self._acceptor = Acceptor(
+            server.id,
+            self.connections,
+            health=health,
+            origins=settings.client.allowed_origins,
+            addresses=Addresses(
+                settings.client.blocked, settings.client.trusted_proxies, entrance.is_blocked
+            ),
+            certificate=_certificate(settings, folder),
+        )
+        self._owners: frozenset[str] = frozenset()
+        self._running: dict[Finish, tuple[float, Session, Message]] = {}  # in order of their ends
+        OwnerOrders(self.sessions, self.hub, self.resync, ring, methods)
+        logins = Logins(
+            rules.session_policy,
+            channel,
+            self._notices.bound,
+            self._drop,
+            lambda session: self.sessions.get(session.id) is session,
+        )
+        self._orders = SessionOrders(self.sessions, logins, self._drop, methods, dialect)
+        self._newcomers = Newcomers(
+            logins, self.forwarder.take, node.spawn, settings.limits.requests_in_flight
+        )
+
+    def start(self) -> None:
+        """Listen for clients.
+
+        Raises:
+            ConfigError: the port is taken.
+        """
+        port = self._node.server.client_port
+        assert port is not None, "a frontend has a port for clients"
+        self._acceptor.bind(self._settings.client.listen, port)
+
+    def follow(self, owners: tuple[Server, ...]) -> None:
+        """Subscribe at these owners, and at no others."""
+        wanted = frozenset(server.id for server in owners)
+        for server_id in self._owners - wanted:
+            self._subscriber.disconnect(server_id)
+            self.resync.forget(server_id)
+        for server in owners:
+            self._subscriber.connect(server.id, server.pub_address, self._node.key_of(server.id))
+        self._owners = wanted
+        self.forwarder.repick()
+
+    def owner_up(self, owner: str, restarted: bool) -> None:
+        """An owner answers: tell it of its members here."""
+        if owner in self._ring().workers:
+            self.resync.announce(owner, restarted=restarted)
+
+    def ring_changed(self, ring: Ring) -> None:
+        """Channels may have new owners: tell each of its members here."""
+        for owner in ring.workers:
+            if self._node.is_up(owner):
+                self.resync.announce(owner)
+
+    def tick(self, now: float) -> None:
+        """Do what is due; call it at least twice a second."""
+        self.connections.tick(now)
+        self._acceptor.tick(now)
+        self.forwarder.tick(now)
+        self._give_up(now)
+        self.hub.tick()
+        self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
+
+    def status(self) -> dict[str, Any]:
+        """What `zchat status` shows of this part."""
+        return {
+            "connections": len(self.connections.sockets),
+            "sessions": len(self.sessions),
+            "channels": len(self.hub.channels),
+            "deliveries": self.hub.counters["deliveries"],
+            "counters": {
+                "xsub_refused": self._subscriber.refusals.total,
+                "xsub_left": self._subscriber.left,
+                "xsub_renewed": self._subscriber.renewed,
+            }
+            | {
+                name: count
+                for counters in (
+                    self.connections.counters,
+                    self.forwarder.counters,
+                    self.hub.totals(),
+                    self.resync.counters,
+                    self._dialect.counters,
+                    self._authentication.counters if self._authentication else Counter[str](),
+                )
+                for name, count in counters.items()
+            },
+        }
+
+    async def stop(self, seconds: float) -> None:
+        """Stop accepting, tell clients to move, and let go. Idempotent."""
+        await self._acceptor.stop(seconds=seconds)
+        await self.resync.close()
+        self._subscriber.close()
+
+    # What clients do
+
+    def _authenticate(self, entrance: Entrance, limit: int) -> Authentication | None:
+        if entrance.authenticator is None:
+            return None
+        timeout = self._settings.client.handshake_timeout
+        spawn = self._node.spawn
+        return Authentication(entrance.authenticator, spawn, timeout=timeout, limit=limit)
+
+    def _noting(self, pick: Pick) -> Pick:
+        """`pick`, and it is noted which servers have to hear of a session."""
+
+        def noting(server_type: str, session: Session, route: str, body: bytes) -> str:
+            server = pick(server_type, session, route, body)
+            if server_type in self._notices.types:
+                self._notices.asked(session, server)
+            return server
+
+        return noting
+
+    def _on_open(self, connection: Connection) -> None:
+        session = connection.session = self.sessions.open(connection)
+        if connection.uid:
+            self._newcomers.begin(session, connection.uid)
+
+    def _on_message(self, connection: Connection, message: Message) -> None:
+        self._node.stir()
+        self._newcomers.take(connection.session, message)
+
+    def _on_close(self, connection: Connection, disconnect: Disconnect) -> None:
+        session: Session = connection.session
+        self.sessions.close(session)
+        self.hub.closed(session)
+        self.forwarder.closed(session)
+        self._notices.closed(session, disconnect.name)
+
+    def _local(self, session: Session, message: Message, finish: Finish) -> None:
+        self._node.spawn(self._run(session, message, finish), message.route)
+
+    async def _run(self, session: Session, message: Message, finish: Finish) -> None:
+        """Answer a message, even if its handler does not let itself be ended in time."""
+        deadline = self._settings.cluster.request_deadline
+        until = time.monotonic() + deadline
+        self._running[finish] = until + _LATE, session, message
+        try:
+            turn = self._dispatcher.turn(message.route, session.ref)
+            if turn is None:
+                await self._answer(session, message, finish, until)
+                return
+            async with turn:
+                await self._answer(session, message, finish, until)
+        finally:
+            self._running.pop(finish, None)
+
+    def _give_up(self, now: float) -> None:
+        """Answer what should have ended; all have the same time, so the oldest are the first."""
+        while self._running:
+            finish, (end, session, message) = next(iter(self._running.items()))
+            if end > now:
+                break
+            del self._running[finish]
+            self._undo_joins(session.id, message.id)
+            finish(self._dispatcher.failure(message.route, TimedOut("not done in time")))
+
+    def _undo_joins(self, session: int, request: int) -> None:
+        """A request has failed: who was let in by it is told that it is not, so it is put out."""
+        known = self.sessions.get(session)
+        if known is not None and request:
+            self.hub.refused(known, request)
+
+    async def _answer(
+        self, session: Session, message: Message, finish: Finish, until: float
+    ) -> None:
+        view = BackendSession(session.snapshot(), self._orders.call)
+        route, body, budget = message.route, message.body, until - time.monotonic()
+        undo = self._undo_joins
+        finish(await self._dispatcher.answer(route, view, body, message.id, budget, undo))
+
+    # What the servers order
+
+    def _drop(self, session: Session, channel: str) -> None:
+        """Take a session out of a channel whose owner cannot be told now."""
+        membership = (session.memberships or {}).get(channel)
+        if membership is not None:
+            self.resync.lost(membership, membership.owner)
+            self.hub.leave(session, channel)
+
+    def _on_frame(self, topic: str, payload: bytes) -> None:
+        if topic == TOPIC:
+            self.resync.on_beat(payload)
+        else:
+            self.hub.on_frame(topic, payload)
+
+    def _linked(self, owner: str) -> None:
+        """Publications of an owner come in (again): what was sent into the dead link is lost."""
+        self.hub.repeat_tokens(owner)
+        if owner in self._ring().workers and self._node.is_up(owner):
+            self.resync.announce(owner)
+
+
+def _certificate(settings: Settings, folder: Path) -> Certificate | None:
+    """What settings.toml names; None without TLS.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    client = settings.client
+    if not client.certificate:
+        return None
+    return Certificate(folder / client.certificate, folder / client.key if client.key else None)
