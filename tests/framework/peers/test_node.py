@@ -25,7 +25,7 @@ from zchat.errors import BadRequest, ConfigError, RequestError, TimedOut, Unavai
 from zchat.framework.peers import node as module
 from zchat.framework.peers.context import NOBODY, Origin, current
 from zchat.framework.peers.methods import Methods
-from zchat.framework.peers.node import Node, NodeEvents
+from zchat.framework.peers.node import Node, NodeEvents, Unlisted
 
 _lives = itertools.count()
 
@@ -273,6 +273,32 @@ async def test_who_is_not_listed_any_more_is_let_go(bench: Bench) -> None:
     assert (connector.is_up("chat-1"), connector.is_up("chat-2")) == (True, False)
     with pytest.raises(Unavailable, match="no server chat-2"):
         await connector.call("chat-2", "echo", (1,))
+
+
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_call_that_waits_for_a_server_that_is_taken_out(
+    bench: Bench, patient: bool
+) -> None:
+    """Nothing was sent: who called may ask another one."""
+    connector = bench.peers["connector-1"].node
+    await bench.stop("chat-2")
+    waiting = asyncio.ensure_future(connector.call("chat-2", "echo", (1,), patient=patient))
+    await asyncio.sleep(0)
+    connector.follow(Topology("test", (bench.servers["chat-1"],)), ())
+    with pytest.raises(Unlisted, match="could not reach chat-2"):
+        await waiting
+
+
+async def test_a_call_that_was_sent_to_a_server_that_is_taken_out(bench: Bench) -> None:
+    """Whether it was done is not known: it must not be done by another one as well."""
+    connector = bench.peers["connector-1"].node
+    assert await connector.call("chat-2", "echo", (1,)) == 1
+    waiting = asyncio.ensure_future(connector.call("chat-2", "hang", ()))
+    await eventually(lambda: bench.peers["chat-2"].node.busy)
+    connector.follow(Topology("test", (bench.servers["chat-1"],)), ())
+    with pytest.raises(Unavailable, match="lost the link to chat-2") as lost:
+        await waiting
+    assert not isinstance(lost.value, Unlisted)
 
 
 def ask(bench: Bench, kind: int = 0) -> list[Answer]:

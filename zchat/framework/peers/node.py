@@ -183,7 +183,7 @@ class Node:
         Raises:
             RequestError: what the method raised; of what is none, only that there was one. Its
                 `server` says where.
-            Unlisted: there is no such server.
+            Unlisted: there is no such server, or none any more, and it was not asked.
             Unavailable: it could not be reached in time.
             TimedOut: no answer in time; it may have been done.
             TypeError, ValueError, OverflowError: `args` cannot be packed.
@@ -271,9 +271,16 @@ class Node:
         if isinstance(link, RemotePeer):
             return await self.rpc_server.call(link, method, args, budget, origin, idempotent)
         call = self.client.call(server_id, method, args, budget, origin, idempotent)
-        if patient or self.is_up(server_id) or budget <= self._absence.moment:
-            return await call
-        return await self._absence.bear(server_id, call)
+        try:
+            if patient or self.is_up(server_id) or budget <= self._absence.moment:
+                return await call
+            return await self._absence.bear(server_id, call)
+        except Unavailable as error:
+            sent = error.server or not error.fields.get("retry", True)
+            if sent or server_id in self.topology:
+                raise
+            # Its line was taken out while the call waited for a link.
+            raise Unlisted(error.message, **error.fields) from None
 
     def _link(self, server_id: str) -> RemotePeer | None:
         """The link of a frontend that uses us; None means our own DEALER, made when needed."""
