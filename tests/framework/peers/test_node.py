@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -299,6 +300,24 @@ async def test_a_call_that_was_sent_to_a_server_that_is_taken_out(bench: Bench) 
     with pytest.raises(Unavailable, match="lost the link to chat-2") as lost:
         await waiting
     assert not isinstance(lost.value, Unlisted)
+
+
+async def test_ticks_come_quickly_while_an_answer_is_waited_for(bench: Bench) -> None:
+    node = bench.peers["connector-1"].node
+    stirred: list[None] = []
+    node.stir = lambda: stirred.append(None)
+    node.tick(time.monotonic())
+    assert stirred == []
+    waiting = asyncio.ensure_future(node.call("chat-1", "hang", (), 60.0))
+    await eventually(lambda: bench.peers["chat-1"].node.busy)
+    stirred.clear()
+    node.tick(time.monotonic())
+    assert len(stirred) == 1
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    stirred.clear()
+    node.tick(time.monotonic())
+    assert stirred == []
 
 
 def ask(bench: Bench, kind: int = 0) -> list[Answer]:

@@ -226,6 +226,10 @@ class Node:
         """Do what is due; call it twice a second, and every 100 ms when we were stirred."""
         self.client.tick(now)
         self.rpc_server.tick(now)
+        pipes = [peer.pipe for peer in self.client.peers.values()]
+        pipes += [peer.pipe for peer in self.rpc_server.peers.values()]
+        if any(pipe.unanswered for pipe in pipes):
+            self.stir()  # a deadline comes closer
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run work that nobody waits for; it is ended by `close`."""

@@ -210,9 +210,9 @@ class FrontendPart:
         self.connections.tick(now)
         self._acceptor.tick(now)
         self.forwarder.tick(now)
-        self._give_up(now)
         self.hub.tick()
         self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
+        self._give_up(now)
 
     def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this part."""
