@@ -118,10 +118,26 @@ async def test_an_order_that_its_frontend_does_not_follow_any_more_fails_at_once
     refused, other = owner.start("alice", ref()), owner.start("bob", ref(2))
     await eventually(lambda: len(owner.tokens) == 2)
     owner.host.lost("room", "alice", ref(), owner.tokens[0])
-    with pytest.raises(Unavailable, match="session 1 is gone"):
+    with pytest.raises(Unavailable, match="c1 did not follow the order"):
         await refused
     owner.host.on_token(owner.tokens[1])
     assert (await other).members == ["bob"]
+
+
+async def test_who_is_in_stays_when_a_later_order_is_refused(owner: Owner) -> None:
+    """The owner stood still, and the request was answered with an error meanwhile."""
+    await owner.join("alice", ref())
+    owner.silent = True
+    again = owner.start("alice", ref())
+    await eventually(lambda: len(owner.tokens) == 2)
+    owner.host.refused(b"me/99")
+    owner.host.refused(owner.tokens[1])
+    with pytest.raises(Unavailable, match="c1 did not follow the order"):
+        await again
+    owner.host.refused(owner.tokens[1])  # late
+    owner.tick(2 * GRACE)
+    assert await owner.host.members("room") == ["alice"]
+    assert (owner.told, owner.ordered("hub.undo")) == ([("alice", True)], [])
 
 
 async def test_a_join_given_up_after_it_was_admitted_is_undone(owner: Owner) -> None:

@@ -81,6 +81,16 @@ async def test_failing_those_of_a_session(joins: Joins) -> None:
     assert not elsewhere.admitted.done()
 
 
+async def test_failing_one(joins: Joins) -> None:
+    one, other = (joins.begin(channel(), "alice", ref(), True, Token("t")) for _ in range(2))
+    for token in (b"life1/99", one.token, one.token):
+        joins.fail_order(token)
+    error = one.admitted.exception()
+    assert isinstance(error, Unavailable)
+    assert error.message == "connector-1 did not follow the order"
+    assert not other.admitted.done()
+
+
 async def test_a_failure_that_nobody_heard_is_no_news_for_the_log(joins: Joins) -> None:
     """The loop complains of exceptions never retrieved, which fails this test."""
     join = joins.begin(channel(), "alice", ref(), True, Token("t"))

@@ -11,6 +11,7 @@ import pytest
 from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, connection_of
 from tests.support.cluster import Cluster
 from tests.support.timing import eventually
+from zchat.errors import Unavailable
 from zchat.framework.peers.methods import Methods, encode
 from zchat.framework.sessions.logins import LOGIN
 from zchat.framework.sessions.owner_orders import OwnerOrders
@@ -45,7 +46,12 @@ class Desk:
         self.ring = Ring(1, [OWNER])
         self.methods = Methods()
         resync = cast(Resync, self.resync)
-        OwnerOrders(self.stage.sessions, self.stage.hub, resync, lambda: self.ring, self.methods)
+        parts = (self.stage.sessions, self.stage.hub, resync, self.cast)
+        OwnerOrders(*parts, lambda: self.ring, self.methods)
+
+    def cast(self, *told: Any) -> bool:
+        self.resync.told.append(told)
+        return True
 
     def order(self, method: str, *args: Any) -> None:
         self.methods.cast(f"hub.{method}", encode(args))
@@ -101,6 +107,24 @@ def test_the_owner_hears_of_whose_request_was_refused(desk: Desk, session: Sessi
     assert desk.channels_of(session) == []
 
 
+def test_of_who_is_in_by_another_order_only_the_refused_one_fails(
+    desk: Desk, session: Session
+) -> None:
+    desk.join(session.id)
+    desk.joined(session.id)
+    desk.taken()
+    desk.stage.hub.refused(session, 7)
+    for uid, channel in (("alice", LOBBY), ("bob", LOBBY), ("alice", "kitchen")):
+        desk.order("join", session.id, channel, uid, OWNER, b"refused", 7, False)
+    assert desk.taken() == [
+        (OWNER, "channel.refused", (b"refused",)),
+        ("gone", OWNER, LOBBY, "bob", session.id, b"refused"),
+        ("gone", OWNER, "kitchen", "alice", session.id, b"refused"),
+    ]
+    assert desk.channels_of(session) == [LOBBY]
+    assert desk.stage.lobby.live[session.id].order == TOKEN
+
+
 def test_a_join_is_undone_unless_another_was_ordered_since(desk: Desk, session: Session) -> None:
     desk.join(session.id)
     desk.order("undo", session.id, LOBBY, b"another")
@@ -145,6 +169,26 @@ def test_who_is_put_out_of_its_place_is_told_why(
     desk.stage.close(session)
     desk.order("evict", session.id, channel, resumed)  # late
     assert connection_of(session).closes == 1
+
+
+async def test_who_is_in_stays_when_its_owner_obeys_a_request_that_was_given_up(
+    tmp_path: Path,
+) -> None:
+    async with Cluster(tmp_path, {"gate": 1, "connector": 1, "chat": 1}) as cluster:
+        await cluster.enter("alice", "lobby", connector=0)
+        owner, frontend = (
+            cluster.running["chat-server-1"].owner,
+            cluster.running[CONNECTOR].frontend,
+        )
+        assert owner is not None
+        assert frontend is not None
+        session = next(s for s in frontend.sessions if s.uid == "alice")
+        frontend.hub.refused(session, 77)
+        with pytest.raises(Unavailable, match=f"{CONNECTOR} did not follow the order"):
+            await owner.host.join("lobby", "alice", session.ref, True, None, "", 77)
+        presence = owner.host.channels["lobby"].presence
+        assert presence.sessions("alice") == {session.ref}
+        assert not presence.losing
 
 
 async def test_a_leave_by_a_former_owner_is_told_to_the_owner_of_now(tmp_path: Path) -> None:

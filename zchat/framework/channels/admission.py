@@ -186,11 +186,10 @@ class Admission:
         """
         if order is not None and self._joins.came_in_since(name, uid, ref, order):
             return
-        error = Unavailable(f"session {ref.session} is gone")
         if order is None:
-            self._joins.fail_session(name, ref, error)
+            self._joins.fail_session(name, ref, Unavailable(f"session {ref.session} is gone"))
         else:
-            self._joins.fail_order(order, error)
+            self._joins.fail_order(order)
         channel = self._owned.table.get(name)
         if channel is not None:
             channel.presence.lose(uid, ref, self._clock())

@@ -121,6 +121,7 @@ class ChannelHost:
         self.leave = self._admission.leave
         self.destroy = self._admission.destroy
         self.lost = self._admission.lost
+        self.refused = joins.fail_order
         self.announce = self._frontends.announce
         self.repair = self._frontends.repair
         self.compare = self._frontends.compare

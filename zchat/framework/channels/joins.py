@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from zchat.errors import Unavailable
 from zchat.rooms.channel import Channel
 from zchat.rooms.presence import SessionRef
 from zchat.rooms.recovery import Recovered
@@ -186,10 +187,11 @@ class Joins:
             if join.ref == ref and not join.admitted.done():
                 join.admitted.set_exception(error)
 
-    def fail_order(self, token: bytes, error: Exception) -> None:
-        """Let the one with this token fail, if it is under way."""
+    def fail_order(self, token: bytes) -> None:
+        """Let the one with this token fail, if it is under way: its frontend does not follow it."""
         join = self._joins.get(token)
         if join is not None and not join.admitted.done():
+            error = Unavailable(f"{join.ref.frontend} did not follow the order")
             join.admitted.set_exception(error)
 
     def fail(self, concerned: Callable[[Join], bool], error: Exception) -> None:

@@ -160,7 +160,7 @@ class FrontendPart:
         )
         self._owners: frozenset[str] = frozenset()
         self._running: dict[Finish, tuple[float, Session, Message]] = {}  # in order of their ends
-        OwnerOrders(self.sessions, self.hub, self.resync, ring, methods)
+        OwnerOrders(self.sessions, self.hub, self.resync, node.cast, ring, methods)
         logins = Logins(
             rules.session_policy,
             channel,

@@ -65,6 +65,7 @@ class OwnerPart:
         for name in ("announce", "repair", "compare"):
             methods.add(f"channel.{name}", getattr(self.host, name))
         methods.add_cast("channel.lost", self.host.lost)
+        methods.add_cast("channel.refused", self.host.refused)
         methods.add("ring.get", self._ring_row)
 
     def start(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from zchat.framework.peers.methods import Methods
 from zchat.framework.sessions.logins import LOGIN
 from zchat.frontend.hub import Hub
-from zchat.frontend.resync import Resync
+from zchat.frontend.resync import Cast, Resync
 from zchat.frontend.session import SessionTable
 from zchat.frontend.sockets.disconnect import KICKED, RESUMED, SIGNED_IN_ELSEWHERE
 from zchat.rooms.ring import Ring
@@ -29,7 +29,8 @@ class OwnerOrders:
     Args:
         sessions: of this frontend.
         hub: keeps their memberships.
-        resync: tells owners.
+        resync: tells owners who is gone.
+        cast: tells a server something.
         ring: the ring of now.
         methods: where the orders are offered.
     """
@@ -39,12 +40,14 @@ class OwnerOrders:
         sessions: SessionTable,
         hub: Hub,
         resync: Resync,
+        cast: Cast,
         ring: Callable[[], Ring],
         methods: Methods,
     ) -> None:
         self._sessions = sessions
         self._hub = hub
         self._resync = resync
+        self._cast = cast
         self._ring = ring
         methods.add_cast("hub.join", self._join)
         methods.add_cast("hub.joined", self._joined)
@@ -64,7 +67,13 @@ class OwnerOrders:
     ) -> None:
         known = self._sessions.get(session)
         order = (uid, sys.intern(owner), token, request, differences)
-        if known is None or not self._hub.join(known, channel, *order):
+        if known is not None and self._hub.join(known, channel, *order):
+            return
+        membership = (known.memberships or {}).get(channel) if known else None
+        if membership is not None and membership.uid == uid:
+            # In by another order: only this one fails, now or, if that is lost, at its deadline.
+            self._cast(owner, "channel.refused", (token,))
+        else:
             self._resync.gone(owner, channel, uid, session, token)
 
     def _joined(
