@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -56,26 +56,38 @@ def test_a_file_that_another_worker_makes_a_journal_meanwhile(path: Path, reads:
 
         left = reads
 
-        def pragma(self, name: str) -> object:
-            self._read()
-            return super().pragma(name)
-
-        def first(
-            self, statement: str, parameters: Sequence[object] = ()
-        ) -> tuple[Any, ...] | None:
-            self._read()
-            return super().first(statement, parameters)
-
-        def _read(self) -> None:
+        def patiently(self, statement: str) -> sqlite3.Cursor:
             if self.left == 0:
                 other = sqlite3.connect(path, isolation_level=None)
                 other.executescript(f"CREATE TABLE meta (key); PRAGMA application_id={APPLICATION}")
                 other.close()
             self.left -= 1
+            return super().patiently(statement)
 
     late = Late(path, busy=5000 * MS)
     assert check(late) == 0
     late.close()
+
+
+def test_a_file_that_another_worker_holds_for_a_moment(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    letting_go = threading.Timer(50 * MS, other.execute, ("COMMIT",))
+
+    class Late(Database):
+        """The other one takes the file after the first read."""
+
+        def pragma(self, name: str) -> object:
+            found = super().pragma(name)
+            if name == "user_version":
+                other.execute("BEGIN EXCLUSIVE")
+                letting_go.start()
+            return found
+
+    late = Late(path, busy=5000 * MS)
+    assert check(late) == 0
+    letting_go.join()
+    for db in (late, other):
+        db.close()
 
 
 def test_a_file_of_version_0_that_is_ours(db: Database) -> None:

@@ -51,7 +51,7 @@ def check(db: Database, newest: int = VERSION) -> int:
     """
     version: int = db.pragma("user_version")
     # Whose it is comes last: between two of these reads another worker may make a journal of it.
-    used = version or db.first("SELECT 1 FROM sqlite_master")
+    used = version or db.patiently("SELECT 1 FROM sqlite_master").fetchone()
     if db.pragma("application_id") != APPLICATION:
         if used:
             raise ConfigError(f"{db.path} is the database of another application, no journal")
