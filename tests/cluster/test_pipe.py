@@ -41,10 +41,12 @@ class Peer:
             self.messages.append(decode(message))
         return self.writable
 
-    def ask(self, kind: int = 0, deadline: float = 105.0, body: bytes = b"") -> int:
+    def ask(
+        self, kind: int = 0, deadline: float = 105.0, body: bytes = b"", *, at_once: bool = True
+    ) -> int:
         self.last_id += 1
         request = Request(self.last_id, "route", b"", body, budget_ms(deadline - 100.0), kind)
-        self.pipe.ask_request(request, deadline, self.answers.append)
+        self.pipe.ask_request(request, deadline, self.answers.append, at_once=at_once)
         return self.last_id
 
     def flush(self, now: float = 100.0) -> bool:
@@ -156,14 +158,31 @@ def test_a_peer_with_too_much_before_it_gets_no_more_requests() -> None:
     asked = [peer.ask() for _ in range(3)]
     busy = Failure(asked[2], 503, "too much is waiting for chat-1", {"retry": True})
     assert (peer.answers, peer.pipe.refused) == ([busy], 1)
-    call = Call(4, "method", b"", 1000, b"")
-    peer.pipe.ask_call(call, 105.0, peer.answers.append, idempotent=False)
-    assert (peer.pipe.unanswered, peer.pipe.refused) == (3, 1)
     peer.flush()
-    for number in (*asked[:2], call.id):
-        peer.pipe.answer(Reply(number, b""))
+    peer.pipe.answer(Reply(asked[0], b""))
     peer.ask()
-    assert (peer.pipe.unanswered, peer.pipe.refused) == (1, 1)
+    assert (peer.pipe.unanswered, peer.pipe.refused) == (2, 1)
+
+
+def test_calls_take_no_requests_place() -> None:
+    """As many people come back at once, each by a call, others go on talking."""
+    peer = Peer(Limits(requests=2))
+    for _ in range(5):
+        peer.last_id += 1
+        call = Call(peer.last_id, "method", b"", 1000, b"")
+        peer.pipe.ask_call(call, 105.0, peer.answers.append, idempotent=False)
+    peer.ask()
+    peer.ask()
+    assert (peer.pipe.unanswered, peer.pipe.refused) == (7, 0)
+
+
+def test_more_may_wait_for_a_peer_that_is_away_than_it_gets_at_once() -> None:
+    peer = Peer(Limits(requests=2))
+    for _ in range(5):
+        peer.ask(at_once=False)
+    assert (peer.pipe.unanswered, peer.pipe.refused) == (5, 0)
+    peer.ask()
+    assert (peer.pipe.unanswered, peer.pipe.refused) == (5, 1)
 
 
 def test_what_needs_no_answer_holds_memory_until_written() -> None:
@@ -309,6 +328,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def within_bounds(self) -> None:
         assert 0 <= self.peer.pipe.held <= 3000
+        assert self.peer.pipe.unanswered == self.peer.pipe._pending.requests
 
     @invariant()
     def answered_once(self) -> None:

@@ -299,10 +299,44 @@ async def test_unanswered_requests_count_too(cluster: Cluster) -> None:
     assert len(frontend.answers) == 2
 
 
+async def test_what_a_peer_begins_later_is_bounded_in_bytes_only(cluster: Cluster) -> None:
+    """A restart lasts for seconds: so many requests wait for it that a live peer would not get."""
+    frontend = cluster.frontend(limits=Limits(requests=2))
+    router, routing_id = await bare_router(cluster, frontend)
+    client, peer = frontend.client, frontend.client.peers["chat-1"]
+
+    def refused() -> bool:
+        before = peer.pipe.refused
+        frontend.request(kind=IDEMPOTENT)
+        return peer.pipe.refused > before
+
+    assert [refused() for _ in range(3)] == [False, False, True]
+    client.hear_stopping("chat-2", "life")
+    client.hear_stopping("chat-1", "another life")
+    assert refused()
+    client.hear_stopping("chat-1", "life")
+    assert not refused()
+    router.say(Stranger(), to=routing_id)
+    await eventually(lambda: peer.state is LOST)
+    assert not refused()
+    router.say(welcome(), to=routing_id)
+    await up(frontend)
+    assert not refused()
+    router.say(welcome("next life"), to=routing_id)
+    await eventually(lambda: peer.incarnation == "next life")
+    assert refused()
+    router.socket.close()
+    await eventually(lambda: peer.state is LOST)
+    assert not refused()
+    assert peer.pipe.unanswered == 6
+
+
 async def test_the_log_says_every_ten_seconds_what_was_refused(
     cluster: Cluster, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs("zchat.cluster", "^[21] requests refused: 0 bytes wait for other servers")
+    expected_logs(
+        "zchat.cluster", "^[21] requests refused: 0 unanswered, 0 bytes wait for other servers"
+    )
     frontend = cluster.frontend("tcp://127.0.0.1:1", limits=Limits(queue_bytes=10))
     lines = []
     now = asyncio.get_running_loop().time()
@@ -318,7 +352,9 @@ async def test_a_peer_that_does_not_read_is_bounded(
     cluster: Cluster, expected_logs: ExpectedLogs
 ) -> None:
     """Behind a frozen link the pipe fills up, answers 503, and gets on when the link thaws."""
-    expected_logs("zchat.cluster", ". requests refused: .* bytes wait for other servers")
+    expected_logs(
+        "zchat.cluster", ". requests refused: .* unanswered, .* bytes wait for other servers"
+    )
     worker = cluster.worker()
     wall = Wall(worker.address)
     frontend = cluster.frontend(await wall.listen(), limits=Limits(queue_bytes=4_000_000))

@@ -14,7 +14,7 @@ class Limits:
 
     Args:
         queue_bytes: per peer, what waits to be written and what waits for an answer together.
-        requests: clients' requests go to a peer until so many questions to it are unanswered.
+        requests: clients' requests go to a peer that is up until so many of them are unanswered.
         batch_bytes: a message is closed when its envelopes reach this size; a larger envelope
             travels alone.
         liveness_interval: seconds between pings.

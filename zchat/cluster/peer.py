@@ -51,6 +51,7 @@ class Peer:
         "server_key",
         "server_type",
         "state",
+        "stopping",
     )
 
     dealer: Dealer
@@ -68,6 +69,8 @@ class Peer:
         self.incarnation = ""
         self.generation = 0
         """The last that it told."""
+        self.stopping = False
+        """Whether this life of it has said that it begins no requests any more."""
         self.heard = now
         self.probed = now
         self.dirty = False

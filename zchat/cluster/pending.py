@@ -43,11 +43,13 @@ class PendingTable:
     Its bound is kept by the Pipe that owns it, which looks at `held` before it adds.
     """
 
-    __slots__ = ("_entries", "_slots", "held")
+    __slots__ = ("_entries", "_slots", "held", "requests")
 
     def __init__(self) -> None:
         self.held = 0
         """Bytes of all questions."""
+        self.requests = 0
+        """How many of them are clients' requests."""
         self._entries: dict[int, Pending] = {}
         self._slots: dict[int, set[int]] = {}
 
@@ -66,6 +68,8 @@ class PendingTable:
         request_id = pending.envelope.id
         self._entries[request_id] = pending
         self.held += pending.size
+        if type(pending.envelope) is Request:
+            self.requests += 1
         pending.slot = slot = int(pending.deadline * _SLOTS) + 1
         try:
             self._slots[slot].add(request_id)
@@ -77,6 +81,8 @@ class PendingTable:
         pending = self._entries.pop(request_id, None)
         if pending is not None:
             self.held -= pending.size
+            if type(pending.envelope) is Request:
+                self.requests -= 1
             ids = self._slots[pending.slot]
             ids.discard(request_id)
             if not ids:
@@ -90,6 +96,7 @@ class PendingTable:
         ids = sorted(due_id for slot in slots for due_id in self._slots.pop(slot))
         due = [self._entries.pop(due_id) for due_id in ids]
         self.held -= sum(pending.size for pending in due)
+        self.requests -= sum(type(pending.envelope) is Request for pending in due)
         return due
 
     def clear(self) -> list[Pending]:

@@ -76,8 +76,9 @@ class Pipe:
 
     When full (`held` would pass `limits.queue_bytes`), a question fails with 503 at once and is
     counted in `refused`; what needs no answer is dropped and counted in `dropped`. Nothing waits.
-    Clients' requests fail so when `limits.requests` questions are unanswered: a peer that has more
-    before it would answer too late, and be busy with what nobody waits for any more.
+    Clients' requests fail so too when the peer could begin them at once and `limits.requests` of
+    them are unanswered: one that has more before it would answer too late, and be busy with what
+    nobody waits for any more.
 
     Args:
         name: the peer's, for texts.
@@ -147,12 +148,19 @@ class Pipe:
         """Whether `flush` has something to write."""
         return bool(self._batches)
 
-    def ask_request(self, request: Request, deadline: float, on_answer: OnAnswer) -> None:
-        """Queues a client's request; `on_answer` is called once (for a notify only if it fails)."""
+    def ask_request(
+        self, request: Request, deadline: float, on_answer: OnAnswer, *, at_once: bool
+    ) -> None:
+        """Queues a client's request; `on_answer` is called once (for a notify only if it fails).
+
+        Args:
+            at_once: whether the peer begins it now; else it waits for the peer's next link or life,
+                where `limits.requests` is no measure: one restart may last for seconds.
+        """
         size = len(request.body) + len(request.session) + len(request.route) + OVERHEAD
         idempotent = request.kind & IDEMPOTENT != 0
         pending = Pending(request, size, deadline, on_answer, idempotent)
-        if len(self._pending) >= self._limits.requests:
+        if at_once and self._pending.requests >= self._limits.requests:
             self._refuse(pending)
         else:
             self._ask(pending)

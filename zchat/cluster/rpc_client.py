@@ -142,6 +142,12 @@ class RpcClient:
         peer.pipe.abandon()
         self._gone.update(peer.pipe.counts)
 
+    def hear_stopping(self, server_id: str, incarnation: str) -> None:
+        """That life of a server begins no requests any more: they wait for its next one."""
+        peer = self.peers.get(server_id)
+        if peer is not None and peer.incarnation == incarnation:
+            peer.stopping = True
+
     def request(
         self,
         peer_id: str,
@@ -172,11 +178,11 @@ class RpcClient:
         self._last_id = request_id = self._last_id + 1
         peer = self.peers.get(peer_id)
         if peer is None:
-            text = f"no server {peer_id}"
-            on_answer(Failure(request_id, 503, text, {"retry": True}))
+            on_answer(Failure(request_id, 503, f"no server {peer_id}", {"retry": True}))
             return request_id
         request = Request(request_id, route, session, body, budget_ms(budget), kind, message_id)
-        peer.pipe.ask_request(request, self._clock() + budget, on_answer)
+        at_once = peer.state is UP and not peer.stopping
+        peer.pipe.ask_request(request, self._clock() + budget, on_answer, at_once=at_once)
         if not peer.dirty:
             self._mark(peer)
         return request_id
@@ -274,8 +280,9 @@ class RpcClient:
         pipes = [peer.pipe for peer in self.peers.values()]
         refused = self._gone["pipe_refused"] + sum(pipe.refused for pipe in pipes)
         if refused > self._said and now >= self._say_at:
-            count, held = refused - self._said, sum(pipe.held for pipe in pipes)
-            logger.warning("%d requests refused: %d bytes wait for other servers", count, held)
+            waits = sum(pipe.unanswered for pipe in pipes), sum(pipe.held for pipe in pipes)
+            text = "%d requests refused: %d unanswered, %d bytes wait for other servers"
+            logger.warning(text, refused - self._said, *waits)
             self._said, self._say_at = refused, now + _SAY
 
     def _tell(self, peer: Peer, envelope: Envelope) -> bool:
@@ -383,7 +390,7 @@ class RpcClient:
             if same_life:
                 return
             self._lose(peer, "restarted")
-        peer.state = UP
+        peer.state, peer.stopping = UP, peer.stopping and same_life
         peer.server_type = welcome.server_type
         peer.incarnation = welcome.incarnation
         peer.generation = welcome.generation

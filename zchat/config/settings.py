@@ -112,7 +112,7 @@ class Limits:
     """Bytes that wait for a client that reads slowly; past it the client is cut off."""
 
     peer_requests: int = _number(4_096)
-    """Unanswered requests of a frontend's clients at another server; further ones are refused."""
+    """Unanswered requests of a frontend's clients at a server that is up; more are refused."""
 
     peer_queue_bytes: int = _number(16_777_216, low=65_536)
     """Bytes that wait for another server, sent but unanswered requests included."""

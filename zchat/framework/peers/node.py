@@ -58,7 +58,8 @@ class NodeEvents:
     """(server id, incarnation): that life of a server uses us, by a link that was just made."""
 
     stirred: Callable[[], None] = _nothing
-    """Something was asked or told, by us or by another server: `tick` is to come soon."""
+    """Somebody was called by us, or another server asked or told us something: `tick` is to come
+    soon. Casts of ours do not stir: they have no deadline for it to see."""
 
 
 class Node:
@@ -98,14 +99,13 @@ class Node:
         self._deadline = deadline
         self._keys = keys
         self._lives: dict[str, str] = {}
-        self._stopping: dict[str, str] = {}  # lives that have said so, by server id
         self._is_stopping = False
         self._under_way = UnderWay(server.id, methods)
         self._absence = Absence(limits.liveness_interval)
         self.refused = 0
-        methods.add_cast("server.stopping", self._hear_stopping)
         local = LocalServer(server.id, server.type, incarnation)
         self.client = RpcClient(context, local, self._client_handlers(), limits)
+        methods.add_cast("server.stopping", self.client.hear_stopping)
         self.rpc_server = RpcServer(context, local, self._server_handlers(), limits)
 
     def bind(self) -> None:
@@ -124,7 +124,6 @@ class Node:
             if server_id not in topology:
                 self.client.disconnect(server_id)
                 self._lives.pop(server_id, None)
-                self._stopping.pop(server_id, None)
         for server in wanted:
             self._connect(server)
 
@@ -155,10 +154,9 @@ class Node:
 
     def is_alive(self, server_id: str) -> bool:
         """Whether that server is up and has not said that it is stopping."""
-        stopping = self._stopping.get(server_id)
         if server_id == self.server.id:
             return not self._is_stopping
-        return self.is_up(server_id) and stopping != self.client.peers[server_id].incarnation
+        return self.is_up(server_id) and not self.client.peers[server_id].stopping
 
     async def call(
         self,
@@ -349,10 +347,6 @@ class Node:
 
     def _tell_stopping(self, peer: RemotePeer) -> None:
         self.rpc_server.cast(peer, "server.stopping", (self.server.id, self.incarnation))
-
-    def _hear_stopping(self, server_id: str, incarnation: str) -> None:
-        if server_id in self.client.peers:
-            self._stopping[server_id] = incarnation
 
     def _on_generation(self, peer: Peer | RemotePeer, generation: int) -> None:
         self._events.generation(peer.server_id, generation)
