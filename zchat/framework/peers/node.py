@@ -58,8 +58,8 @@ class NodeEvents:
     """(server id, incarnation): that life of a server uses us, by a link that was just made."""
 
     stirred: Callable[[], None] = _nothing
-    """Somebody was called by us, or another server asked or told us something: `tick` is to come
-    soon. Casts of ours do not stir: they have no deadline for it to see."""
+    """Somebody was called by us, or has not answered us yet, or another server asked or told us
+    something: `tick` is to come soon. Casts of ours do not stir: they have no deadline."""
 
 
 class Node:
