@@ -429,6 +429,22 @@ async def test_a_join_whose_undoing_was_lost_stays_undone(owner: Owner) -> None:
     assert await owner.host.members("room") == []
 
 
+async def test_an_order_that_died_with_its_link_puts_nobody_out(owner: Owner) -> None:
+    await owner.join("alice", ref())
+    owner.silent = True
+    again = owner.start("alice", ref())
+    await eventually(lambda: len(owner.tokens) == 2)
+    owner.host.frontend_lost("c1", "life1")
+    life = owner.connected.pop("c1")
+    with pytest.raises(Unavailable, match="c1 is gone"):
+        await again
+    owner.connected["c1"] = life
+    await owner.announce({"room": [claim("alice")]})
+    owner.tick(2 * GRACE)
+    assert await owner.host.members("room") == ["alice"]
+    assert owner.told == [("alice", True)]
+
+
 async def test_leaves_of_a_channel_that_has_moved_are_anothers_to_tell(owner: Owner) -> None:
     await owner.join("alice", ref(1))
     await owner.host.leave("room", "alice", ref(1))

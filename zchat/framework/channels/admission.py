@@ -267,7 +267,11 @@ class Admission:
         inside = ref in join.channel.presence.sessions(uid)
         if self._joins.shared(join) or (inside and not join.entered):
             return
-        self._put_out(name, ref, Departure("hub.undo", (ref.session, name, join.token)))
+        departure = Departure("hub.undo", (ref.session, name, join.token))
+        if not join.entered:  # who claims to be in, when its frontend is back, is so by another one
+            self._cast(ref.frontend, ref.incarnation, *departure)
+            return
+        self._put_out(name, ref, departure)
         if join.returned:  # it was there before, and may come again
             join.channel.presence.lose(uid, ref, self._clock())
             self._owned.watch(join.channel)
