@@ -118,6 +118,21 @@ async def test_a_heartbeat_is_answered_and_moves_the_limit() -> None:
         assert opened.counters == {"heartbeat_timeout": 1}
 
 
+async def test_a_heartbeat_whose_answer_is_too_much_does_not_move_the_end() -> None:
+    async with door(
+        handshake=ServerHandshake(heartbeat=30), limits=Limits(outbox_bytes=50_000)
+    ) as opened:
+        slow = await opened.working(receive_buffer=4096)
+        connection = await one(opened)
+        connection.enqueue(b"x" * 8_000_000)
+        while connection.disconnect is None:
+            connection.receive(masked(HEARTBEAT))
+        assert connection.disconnect == SLOW_READER
+        opened.after(31)
+        assert not opened.connections.sockets
+        slow.close()
+
+
 async def test_without_heartbeats_nobody_times_out() -> None:
     async with door(handshake=ServerHandshake(heartbeat=None)) as opened:
         peer = await opened.upgraded()
