@@ -190,6 +190,65 @@ async def test_a_turn_with_very_many_pieces_does_not_pile_them_up(pair: Pair) ->
     assert [len(sent) for sent in pair.ours.sent] == [64, 64, 2]
 
 
+@pytest.mark.parametrize("way", ["enqueue", "defer"])
+async def test_who_gets_very_much_in_a_turn_is_listed_once(
+    pair: Pair, flusher: Flusher, way: str
+) -> None:
+    for _ in range(130):
+        getattr(pair.outbox, way)(b"x")
+    assert len(flusher) == 1
+    await asyncio.sleep(0)
+    assert [len(sent) for sent in pair.ours.sent] == [64, 64, 2]
+    assert len(flusher) == 0
+    pair.outbox.deliver(b"at once")
+    assert pair.ours.sent[-1] == b"at once"
+
+
+async def test_who_ends_when_all_was_sent_before_its_turn_is_drained(pair: Pair) -> None:
+    for _ in range(64):
+        pair.outbox.enqueue(b"x")
+    pair.outbox.disconnect = SLOW_READER
+    await asyncio.sleep(0)
+    assert pair.ours.sent == [b"x" * 64]
+    assert pair.outbox.told == ["drained"]
+
+
+async def test_who_is_cut_off_before_its_turn_is_told_in_its_turn(
+    pair: Pair, flusher: Flusher
+) -> None:
+    expected = pair.block() + b"<farewell>"
+    await asyncio.sleep(0)
+    for _ in range(64):
+        pair.outbox.enqueue(b"y" * 2000)
+    assert (pair.outbox.told, len(flusher)) == (["overflowed"], 1)
+    assert await pair.read(len(expected)) == expected
+    await until(lambda: "drained" in pair.outbox.told)
+
+
+async def test_a_lap_is_over_when_all_who_were_listed_have_been_flushed(flusher: Flusher) -> None:
+    pairs = [Pair(flusher) for _ in range(300)]
+    alice, bob, *many = pairs
+    try:
+        assert flusher.lap()()
+        for pair in many:
+            pair.outbox.defer(b"push")
+        lap = alice.outbox.lap()
+        alice.outbox.enqueue(b"of the next lap")
+        over = []
+        for _ in range(3):
+            over.append(lap())
+            bob.outbox.defer(b"of a later one")
+            await asyncio.sleep(0)
+        assert (over, lap()) == ([False, False, False], True)
+        assert all(pair.ours.sent == [b"push"] for pair in many)
+        assert flusher.lap()()
+        alice.outbox.enqueue(b"one of the others")
+        assert not flusher.lap()()
+    finally:
+        for pair in pairs:
+            pair.close()
+
+
 async def test_a_long_list_is_sliced_over_turns(flusher: Flusher) -> None:
     pairs = [Pair(flusher) for _ in range(600)]
     try:

@@ -91,10 +91,10 @@ def _nothing() -> None:
 class Flusher:
     """The connections of this process that have something to send, and when they send it.
 
-    A connection is listed when it gets the first bytes after its last flush, so the list is bounded
-    by the connections. When it is long it is sliced over loop turns, and what a large room has for
-    its many members (`Outbox.defer`) is sliced apart from what others get: a room of thousands
-    makes nobody else wait.
+    A connection is listed when it gets the first bytes after its turn, and once until its next, so
+    the list is bounded by the connections. When it is long it is sliced over loop turns, and what a
+    large room has for its many members (`Outbox.defer`) is sliced apart from what others get: a
+    room of thousands makes nobody else wait.
 
     Args:
         loop: whose turns these are.
@@ -107,7 +107,17 @@ class Flusher:
         blocked: how often a socket would not take everything.
     """
 
-    __slots__ = ("_deferred", "_dirty", "_on_flush", "_scheduled", "blocked", "limit", "loop")
+    __slots__ = (
+        "_deferred",
+        "_deferred_done",
+        "_dirty",
+        "_dirty_done",
+        "_on_flush",
+        "_scheduled",
+        "blocked",
+        "limit",
+        "loop",
+    )
 
     def __init__(
         self,
@@ -121,6 +131,8 @@ class Flusher:
         self._on_flush = on_flush
         self._dirty: list[Outbox] = []
         self._deferred: list[Outbox] = []
+        self._dirty_done = 0  # how many were ever taken off the lists
+        self._deferred_done = 0
         self._scheduled = False
 
     def __len__(self) -> int:
@@ -138,6 +150,12 @@ class Flusher:
         if not self._scheduled:
             self._schedule()
 
+    def lap(self) -> Callable[[], bool]:
+        """What says from now on whether all who are listed now have had their turn."""
+        dirty = self._dirty_done + len(self._dirty)
+        deferred = self._deferred_done + len(self._deferred)
+        return lambda: self._dirty_done >= dirty and self._deferred_done >= deferred
+
     def _schedule(self) -> None:
         self._scheduled = True
         self.loop.call_soon(self._flush)
@@ -149,13 +167,16 @@ class Flusher:
             self._flush_slice()
 
     def _flush_slice(self) -> None:
-        dirty, deferred = self._dirty, self._deferred
-        turn = dirty[:_SLICE] + deferred[:_DEFERRED_SLICE]
-        del dirty[:_SLICE], deferred[:_DEFERRED_SLICE]
+        dirty, deferred = self._dirty[:_SLICE], self._deferred[:_DEFERRED_SLICE]
+        del self._dirty[:_SLICE], self._deferred[:_DEFERRED_SLICE]
+        self._dirty_done += len(dirty)
+        self._deferred_done += len(deferred)
         self._scheduled = False
-        if dirty or deferred:
+        if len(self):
             self._schedule()
-        for outbox in turn:
+        for outbox in dirty:
+            outbox.flush()
+        for outbox in deferred:
             outbox.flush()
 
 
@@ -182,7 +203,8 @@ class Outbox(ABC):
     def __init__(self, flusher: Flusher, sock: socket.socket) -> None:
         self._flusher = flusher
         self._socket = sock
-        # One piece stays plain bytes, two or more are a list: measured at half the cost.
+        # One piece stays plain bytes, two or more are a list: measured at half the cost. None: the
+        # flusher has not listed this; an empty list: it has, but all was sent before its turn.
         self._pending: bytes | list[bytes] | None = None
         self._backlog: Backlog | None = None
         self.disconnect: Disconnect | None = None
@@ -198,7 +220,8 @@ class Outbox(ABC):
         elif isinstance(pending, list):
             pending.append(data)
             if len(pending) >= _MOST_PIECES:
-                self.flush()
+                self._pending = []
+                self._pass_on(b"".join(pending))
         else:
             self._pending = [pending, data]
 
@@ -225,22 +248,28 @@ class Outbox(ABC):
         else:
             Outbox.enqueue(self, data)
 
+    def lap(self) -> Callable[[], bool]:
+        """What says whether all connections have been flushed that now have something to send."""
+        return self._flusher.lap()
+
     @property
     def waiting(self) -> int:
         """Bytes that a blocked socket has not taken yet."""
         return 0 if self._backlog is None else self._backlog.size
 
     def flush(self) -> None:
-        """Gives what is enqueued to the kernel, or to the backlog behind what waits there."""
+        """Sends what is enqueued; for the turn of this connection."""
         pending = self._pending
-        if pending is None:
-            return
-        self._pending = None
-        data = b"".join(pending) if isinstance(pending, list) else pending
+        if pending is not None:
+            self._pending = None
+            self._pass_on(b"".join(pending) if isinstance(pending, list) else pending)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Gives it to the kernel, or to the backlog behind what waits there."""
         if self._backlog is not None:
             self._backlog.append(data)
             self._check_limit(self._backlog)
-        elif self._send(data) and self.disconnect is not None:
+        elif (not data or self._send(data)) and self.disconnect is not None:
             self._drained()
 
     def _send(self, data: bytes) -> bool:
