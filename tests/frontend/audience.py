@@ -6,7 +6,7 @@ A package here is any short text; what a connection was sent is read back as tho
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from zchat.cluster.subscriber import Subscriber
@@ -44,6 +44,8 @@ class FakeConnection:
         self.closes = 0
         self.at_once = 0
         self.deferred = 0
+        self.flushed = True
+        """Whether everybody who has something to send has been flushed, see `lap`."""
 
     def enqueue(self, data: bytes) -> None:
         if self.disconnect is None:
@@ -56,6 +58,9 @@ class FakeConnection:
     def defer(self, data: bytes) -> None:
         self.deferred += 1
         self.enqueue(data)
+
+    def lap(self) -> Callable[[], bool]:
+        return lambda: self.flushed
 
     def send(self, packages: bytes) -> None:
         self.enqueue(frame(packages))

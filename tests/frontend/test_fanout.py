@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
+from typing import cast
 
 import pytest
 
 from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, connection_of, heard
 from zchat.frontend.fanout import Fanout
-from zchat.frontend.session import Session
+from zchat.frontend.local_channel import LocalChannel
+from zchat.frontend.session import Membership, Session, SessionTable
+from zchat.frontend.sockets.connection import Connection
 from zchat.frontend.sockets.disconnect import SLOW_READER
+from zchat.frontend.sockets.outbox import Flusher, Outbox
 
 
 @pytest.fixture
@@ -120,6 +125,140 @@ async def test_a_burst_goes_out_in_portions_a_turn_each(stage: Stage) -> None:
     assert sizes(alice) == [250, 250, 250, 250, 250]
     assert [text[:2] for text in heard(alice)] == [*(f"{n:02}" for n in range(1, 21)), "la"]
     assert (stage.lobby.out, stage.lobby.waiting) == ([], 0)
+
+
+async def test_the_next_portion_waits_until_all_have_been_sent_the_last(stage: Stage) -> None:
+    """What comes meanwhile too: what piles up for a member is one `send`."""
+    alice = stage.enter("alice")
+    connection_of(alice).flushed = False
+    for offset in range(1, 11):
+        stage.publish(offset, f"{offset:02}" * 30_000)
+        await turn()
+    assert sizes(alice) == [58, 58, 58, 58]
+    assert stage.lobby.waiting > 350_000
+    connection_of(alice).flushed = True
+    for _ in range(3):
+        await turn()
+    assert [text[:2] for text in heard(alice)] == NAMES
+    assert (stage.lobby.out, stage.lobby.waiting, stage.lobby.lap) == ([], 0, None)
+
+
+async def test_portions_of_which_too_much_waits_wait_no_longer(stage: Stage) -> None:
+    alice = stage.enter("alice")
+    connection_of(alice).flushed = False
+    for offset in range(1, 351):
+        stage.publish(offset, "x" * 60_000)
+        if offset % 50 == 0:
+            await turn()
+    await turn()
+    assert 15 << 20 < stage.lobby.waiting <= 16 << 20
+    assert stage.hub.counters["hurried"] > 0
+    connection_of(alice).flushed = True
+    for _ in range(100):
+        await turn()
+    assert len(heard(alice)) == 350
+
+
+async def test_who_is_told_something_during_a_burst_hurries_it_not(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.enter("bob")
+    stage.publish(1, *BURST)
+    stage.hub._fanout.send(stage.lobby, stage.lobby.live[bob.id], b"\x82\x05alone")
+    assert (heard(alice), heard(bob)) == ([], [])
+    for _ in range(4):
+        await turn()
+    assert [text[:2] for text in heard(bob)] == [*NAMES, "al"]
+    assert [text[:2] for text in heard(alice)] == NAMES
+    assert len(connection_of(alice).writes) == 3
+
+
+async def test_a_burst_to_nobody_any_more_ends(stage: Stage) -> None:
+    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
+    lobby = stage.lobby
+    stage.publish(1, *BURST)
+    await turn()
+    stage.close(alice)
+    for _ in range(4):
+        await turn()
+    assert (lobby.out, lobby.waiting, lobby.lap) == ([], 0, None)
+    assert (stage.lobby, list(lobby.joining)) == (lobby, [bob.id])
+
+
+class Kernel:
+    """In place of a socket: takes 400 KiB in a turn, and its client has read that by the next."""
+
+    def __init__(self) -> None:
+        self.taken = self.of_turn = 0
+
+    def fileno(self) -> int:
+        return -1
+
+    def send(self, data: bytes) -> int:
+        count = min(len(data), 400 * 1024 - self.of_turn)
+        if not count:
+            raise BlockingIOError
+        self.of_turn += count
+        self.taken += count
+        return count
+
+
+class Reader(Outbox):
+    """The connection of such a client."""
+
+    def __init__(self, flusher: Flusher) -> None:
+        self.kernel = Kernel()
+        super().__init__(flusher, cast(socket.socket, self.kernel))
+
+    def read(self) -> None:
+        self.kernel.of_turn = 0
+        if self._backlog is not None:
+            self._writable()
+
+    def _overflowed(self) -> None:
+        self.disconnect = SLOW_READER
+
+    def _broken(self, error: OSError) -> None:
+        raise error
+
+    def _drained(self) -> None:
+        raise AssertionError("it does not end")
+
+
+class Loop:
+    """As much of an event loop as a flusher needs."""
+
+    def __init__(self) -> None:
+        self.call_soon = asyncio.get_running_loop().call_soon
+
+    def add_writer(self, fd: int, callback: object) -> None:
+        """Its reader calls it."""
+
+    def remove_writer(self, fd: int) -> None:
+        """Nor does it then."""
+
+
+@pytest.mark.parametrize("in_a_turn", [64, 6], ids=["at once", "over several turns"])
+@pytest.mark.parametrize("members", [1, 513, 1000, 1800])
+async def test_a_burst_cuts_off_nobody_who_reads(members: int, in_a_turn: int) -> None:
+    fanout = Fanout(Counter(), 1 << 20)
+    loop = cast(asyncio.AbstractEventLoop, Loop())
+    flusher = Flusher(loop, 1 << 20, fanout.flush_all)
+    readers = [Reader(flusher) for _ in range(members)]
+    local, sessions = LocalChannel(LOBBY, OWNER), SessionTable("connector-server-1", "0")
+    for reader in readers:
+        session = sessions.open(cast(Connection, reader))
+        local.live[session.id] = Membership(session, LOBBY, "somebody", OWNER, 0)
+    frames = [bytes(32_768)] * 64
+    for _ in range(500):
+        for frame in frames[:in_a_turn]:
+            fanout.queue(local, frame, None)
+        del frames[:in_a_turn]
+        await turn()
+        for reader in readers:
+            reader.read()
+        if not frames and not local.out and not len(flusher):
+            break
+    assert sum(reader.disconnect is not None for reader in readers) == 0
+    assert {reader.kernel.taken for reader in readers} == {64 * 32_768}
 
 
 async def test_a_frame_larger_than_a_portion_goes_alone(stage: Stage) -> None:

@@ -66,6 +66,10 @@ class SimConnection:
         """As `enqueue`: a turn of the simulation has room for all."""
         self.enqueue(data)
 
+    def lap(self) -> Callable[[], bool]:
+        """By the next turn of the loop all have been flushed."""
+        return lambda: True
+
     def _flush(self) -> None:
         self._shared.on_flush()
         if self._out:

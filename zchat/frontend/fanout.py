@@ -20,7 +20,10 @@ from zchat.frontend.standing import Held
 # Deliveries of a turn that take the short way: 3 ms; others wait their turn. A room with more than
 # that has to wait anyhow and takes none of them: it would only make the turn longer for small ones.
 _AT_ONCE: Final = 512
-_PORTION: Final = 262_144  # bytes of one channel in a turn, so that whoever reads keeps up with us
+# Bytes of a channel that wait in its members' connections, so that whoever reads keeps up with us:
+# a room of N is sent to in N / 128 turns, and what piles up meanwhile is one `send` each.
+_PORTION: Final = 262_144
+_MOST_WAITING: Final = 16_777_216  # bytes of a channel that wait for that
 
 Frame = tuple[bytes, Readers | None]
 
@@ -47,8 +50,9 @@ class Fanout:
 
         An empty one is a push that clients here cannot be told: nobody gets it.
 
-        More than 256 KiB are sent over several turns, or members would be cut off who read as
-        fast as they can. What waits is what came in one turn, which its reader bounds.
+        After 256 KiB the next ones wait until all members have been sent those, or members would
+        be cut off who read as fast as they can. When full (16 MiB wait), what is too much does not
+        (counter `hurried`), and who cannot take it is cut off as a slow reader.
         """
         if not local.live or not data:
             return
@@ -77,9 +81,7 @@ class Fanout:
 
     def flush(self, local: LocalChannel) -> None:
         """All that is queued is on its way, behind what each member's connection has."""
-        out, local.out, local.waiting = local.out, [], 0
-        if out:
-            self._hand_out(local, out, 0)
+        self._hand_out(local, self._take(local), 0)
 
     def flush_member(self, local: LocalChannel, membership: Membership) -> None:
         """As `flush`, for one member that is not to get it with the others."""
@@ -90,33 +92,62 @@ class Fanout:
             membership.session.connection.enqueue(b"".join(mine))
 
     def _send(self, local: LocalChannel, at_once: int) -> int:
-        out = local.out
-        if local.waiting > _PORTION and len(out) > 1:
-            out = self._portion(local)
-        else:
-            local.out, local.waiting = [], 0
-        return self._hand_out(local, out, at_once) if out else at_once
+        if not self._must_wait(local):
+            return self._hand_out(local, self._take(local), at_once)
+        if local.lap is not None:
+            return at_once
+        portion = self._portion(local)
+        try:
+            return self._hand_out(local, portion, at_once)
+        finally:  # a fault with this portion must not keep the next ones from the members
+            members = local.live.values()
+            local.lap = next((m.session.connection.lap() for m in members), lambda: True)
+            asyncio.get_running_loop().call_soon(self._go_on, local)
 
-    def _portion(self, local: LocalChannel) -> list[Frame]:
-        """What goes out in this turn; the rest follows in the next ones."""
+    @staticmethod
+    def _must_wait(local: LocalChannel) -> bool:
+        """Whether what is queued is more than the members may be given now."""
+        return local.waiting > max(0, _PORTION - local.given)
+
+    @staticmethod
+    def _take(local: LocalChannel) -> list[Frame]:
+        out, local.out = local.out, []
+        local.given += local.waiting
+        local.waiting = 0
+        return out
+
+    @staticmethod
+    def _portion(local: LocalChannel) -> list[Frame]:
+        """What goes out now; the rest follows when the members have been sent it."""
+        most = max(_PORTION - local.given, local.waiting - _MOST_WAITING)
         size = count = 0
         for data, _ in local.out:
-            if count and size + len(data) > _PORTION:
+            if size + len(data) > most and (local.given or count):
                 break
             size += len(data)
             count += 1
         portion, local.out = local.out[:count], local.out[count:]
         local.waiting -= size
-        asyncio.get_running_loop().call_soon(self._go_on, local)
+        local.given += size
         return portion
 
     def _go_on(self, local: LocalChannel) -> None:
+        """The next portion, once the members have been sent the last one."""
+        assert local.lap is not None, "it goes on without having stopped"
+        if not local.lap():
+            if local.waiting <= _MOST_WAITING:
+                asyncio.get_running_loop().call_soon(self._go_on, local)
+                return
+            self.counters["hurried"] += 1
+        local.given, local.lap = 0, None
         self._send(local, _AT_ONCE)
-        if local.waiting <= _PORTION:
+        if not local.out:
             self.promote(local)
 
     def _hand_out(self, local: LocalChannel, out: Sequence[Frame], at_once: int) -> int:
         """Gives each member its part of `out`; returns how many may still be sent to at once."""
+        if not out:
+            return at_once
         live = local.live
         apart = [readers for _, readers in out if readers is not None]
         if not apart:
@@ -153,6 +184,9 @@ class Fanout:
 
     def send(self, local: LocalChannel, membership: Membership, data: bytes) -> None:
         """A frame for one live member, after all that is queued."""
+        if self._must_wait(local):
+            self.queue(local, data, Readers(frozenset((membership.session.id,))))
+            return
         self.flush(local)
         self.counters["deliveries"] += 1
         membership.session.connection.enqueue(data)
@@ -188,7 +222,7 @@ class Fanout:
         now = local.follower.position
         if start is None or now is None or start.epoch != now.epoch or not membership.answered:
             return
-        if local.waiting > _PORTION:
+        if self._must_wait(local):
             return  # `flush` would give all of it to all members: later, see `_go_on`
         held, membership.held, membership.held_bytes = membership.held or (), None, 0
         for entry in held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 from zchat.frontend.roster import Roster
@@ -34,7 +34,9 @@ class LocalChannel:
         "comparing",
         "fetching",
         "follower",
+        "given",
         "joining",
+        "lap",
         "live",
         "name",
         "out",
@@ -59,9 +61,13 @@ class LocalChannel:
         self.live: dict[int, Membership] = {}
         self.joining: dict[int, Membership] = {}
         self.out: list[tuple[bytes, Readers | None]] = []
-        """Frames of this turn, and for which of the live members each is."""
+        """Frames on their way out, and for which of the live members each is."""
         self.waiting = 0
         """Bytes of `out`."""
+        self.given = 0
+        """Bytes handed out of which it is not known that the members have been sent them."""
+        self.lap: Callable[[], bool] | None = None
+        """While `out` waits for that: says whether they have."""
         self.fetching = False
         self.comparing = False
         self._sessions: dict[str, tuple[int, ...]] | None = None
