@@ -11,14 +11,13 @@ from typing import Any
 from zchat.cluster.subscriber import SubscriberHandlers
 from zchat.config.settings import Settings
 from zchat.config.topology import Server
-from zchat.errors import TimedOut
 from zchat.framework.app.parts import Parts
 from zchat.framework.app.session_rules import SessionRules
 from zchat.framework.handlers.dispatcher import Dispatcher
+from zchat.framework.handlers.local_requests import LocalRequests
 from zchat.framework.peers.methods import Methods
 from zchat.framework.peers.node import Node
 from zchat.framework.sessions.authentication import Authentication
-from zchat.framework.sessions.backend_session import BackendSession
 from zchat.framework.sessions.entrance import Entrance
 from zchat.framework.sessions.hooks import SessionEvents
 from zchat.framework.sessions.logins import LoginChannel, Logins
@@ -27,7 +26,7 @@ from zchat.framework.sessions.notices import NoticeSender
 from zchat.framework.sessions.orders import SessionOrders
 from zchat.framework.sessions.owner_orders import OwnerOrders
 from zchat.frontend.dialect import Dialect
-from zchat.frontend.forwarder import Finish, Forwarder, Pick
+from zchat.frontend.forwarder import Forwarder, Pick
 from zchat.frontend.hub import Hub
 from zchat.frontend.resync import Resync
 from zchat.frontend.session import Session, SessionTable
@@ -43,9 +42,6 @@ from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
 from zchat.rooms.beat import TOPIC
 from zchat.rooms.ring import Ring
-
-_LATE = 1.0
-"""Seconds past its deadline at which a request is answered without its handler."""
 
 
 class FrontendPart:
@@ -90,7 +86,6 @@ class FrontendPart:
         health: Callable[[], dict[str, Any]],
     ) -> None:
         self._node = node
-        self._dispatcher = dispatcher
         self._ring = ring
         self._settings = settings
         self._dialect = dialect
@@ -123,11 +118,26 @@ class FrontendPart:
         self._subscriber.subscribe(TOPIC)
         told = rules.session_hooks.types - {server.type}
         self._notices = NoticeSender(self.sessions, events, told, node.cast, methods)
+        logins = Logins(
+            rules.session_policy,
+            channel,
+            self._notices.bound,
+            self._drop,
+            lambda session: self.sessions.get(session.id) is session,
+        )
+        orders = SessionOrders(self.sessions, logins, self._drop, methods, dialect)
+        self._local = LocalRequests(
+            dispatcher,
+            orders.call,
+            node.spawn,
+            self._undo_joins,
+            deadline=settings.cluster.request_deadline,
+        )
         self.forwarder = Forwarder(
             server.type,
             node.client,
             self._noting(pick) if told else pick,
-            self._local,
+            self._local.take,
             self.hub,
             deadline=settings.cluster.request_deadline,
             limit=settings.limits.requests_in_flight,
@@ -159,16 +169,7 @@ class FrontendPart:
             certificate=_certificate(settings, folder),
         )
         self._owners: frozenset[str] = frozenset()
-        self._running: dict[Finish, tuple[float, Session, Message]] = {}  # in order of their ends
         OwnerOrders(self.sessions, self.hub, self.resync, node.cast, ring, methods)
-        logins = Logins(
-            rules.session_policy,
-            channel,
-            self._notices.bound,
-            self._drop,
-            lambda session: self.sessions.get(session.id) is session,
-        )
-        self._orders = SessionOrders(self.sessions, logins, self._drop, methods, dialect)
         self._newcomers = Newcomers(
             logins, self.forwarder.take, node.spawn, settings.limits.requests_in_flight
         )
@@ -212,7 +213,7 @@ class FrontendPart:
         self.forwarder.tick(now)
         self.hub.tick()
         self.resync.watch(owner for owner in self._ring().workers if self._node.is_up(owner))
-        self._give_up(now)
+        self._local.tick(now)
 
     def status(self) -> dict[str, Any]:
         """What `zchat status` shows of this part."""
@@ -282,47 +283,11 @@ class FrontendPart:
         self.forwarder.closed(session)
         self._notices.closed(session, disconnect.name)
 
-    def _local(self, session: Session, message: Message, finish: Finish) -> None:
-        self._node.spawn(self._run(session, message, finish), message.route)
-
-    async def _run(self, session: Session, message: Message, finish: Finish) -> None:
-        """Answer a message, even if its handler does not let itself be ended in time."""
-        deadline = self._settings.cluster.request_deadline
-        until = time.monotonic() + deadline
-        self._running[finish] = until + _LATE, session, message
-        try:
-            turn = self._dispatcher.turn(message.route, session.ref)
-            if turn is None:
-                await self._answer(session, message, finish, until)
-                return
-            async with turn:
-                await self._answer(session, message, finish, until)
-        finally:
-            self._running.pop(finish, None)
-
-    def _give_up(self, now: float) -> None:
-        """Answer what should have ended; all have the same time, so the oldest are the first."""
-        while self._running:
-            finish, (end, session, message) = next(iter(self._running.items()))
-            if end > now:
-                break
-            del self._running[finish]
-            self._undo_joins(session.id, message.id)
-            finish(self._dispatcher.failure(message.route, TimedOut("not done in time")))
-
     def _undo_joins(self, session: int, request: int) -> None:
         """A request has failed: who was let in by it is told that it is not, so it is put out."""
         known = self.sessions.get(session)
         if known is not None and request:
             self.hub.refused(known, request)
-
-    async def _answer(
-        self, session: Session, message: Message, finish: Finish, until: float
-    ) -> None:
-        view = BackendSession(session.snapshot(), self._orders.call)
-        route, body, budget = message.route, message.body, until - time.monotonic()
-        undo = self._undo_joins
-        finish(await self._dispatcher.answer(route, view, body, message.id, budget, undo))
 
     # What the servers order
 
