@@ -11,12 +11,12 @@ from typing import Any
 from zchat.cluster.subscriber import SubscriberHandlers
 from zchat.config.settings import Settings
 from zchat.config.topology import Server
-from zchat.framework.app.parts import Parts
-from zchat.framework.app.session_rules import SessionRules
+from zchat.framework.app.application import Application
 from zchat.framework.handlers.dispatcher import Dispatcher
 from zchat.framework.handlers.local_requests import LocalRequests
 from zchat.framework.peers.methods import Methods
 from zchat.framework.peers.node import Node
+from zchat.framework.sessions import greeting
 from zchat.framework.sessions.authentication import Authentication
 from zchat.framework.sessions.entrance import Entrance
 from zchat.framework.sessions.hooks import SessionEvents
@@ -25,7 +25,7 @@ from zchat.framework.sessions.newcomers import Newcomers
 from zchat.framework.sessions.notices import NoticeSender
 from zchat.framework.sessions.orders import SessionOrders
 from zchat.framework.sessions.owner_orders import OwnerOrders
-from zchat.frontend.dialect import Dialect
+from zchat.framework.sessions.wire import Wire
 from zchat.frontend.forwarder import Forwarder, Pick
 from zchat.frontend.hub import Hub
 from zchat.frontend.resync import Resync
@@ -38,7 +38,6 @@ from zchat.frontend.sockets.descriptors import capacity, raise_limit
 from zchat.frontend.sockets.disconnect import Disconnect
 from zchat.frontend.sockets.frames import frame
 from zchat.frontend.sockets.tls import Certificate
-from zchat.protocol.handshake import ServerHandshake
 from zchat.protocol.message import Message
 from zchat.rooms.beat import TOPIC
 from zchat.rooms.ring import Ring
@@ -48,18 +47,13 @@ class FrontendPart:
     """Makes a server a frontend.
 
     Args:
+        app: at work; what it says of clients, of their sessions, and where requests go.
         node: its links.
         methods: where it offers what owners and backends order.
         dispatcher: handlers of this server's type.
-        entrance: what the application says of clients that want to come in.
-        rules: what it says of their sessions.
-        events: runs what it does when one is bound or closes.
+        events: runs what the application does when a session is bound or closes.
         channel: a channel by its name, reserved ones too.
-        handshake: how they are let in.
-        dialect: what they speak, and what the cluster does.
-        pick: chooses servers for requests of other types.
-        retried: routes whose handlers may run twice.
-        parts: makes the XSUB.
+        wire: codes and schemas of the cluster's routes.
         ring: the ring of now.
         settings: of the cluster.
         folder: the project's.
@@ -68,34 +62,48 @@ class FrontendPart:
 
     def __init__(
         self,
+        app: Application,
         node: Node,
         methods: Methods,
         dispatcher: Dispatcher,
-        entrance: Entrance,
-        rules: SessionRules,
         events: SessionEvents,
         channel: Callable[[str], LoginChannel],
-        handshake: ServerHandshake,
-        dialect: Dialect,
-        pick: Pick,
-        retried: frozenset[str],
-        parts: Parts,
+        wire: Wire,
         ring: Callable[[], Ring],
         settings: Settings,
         folder: Path,
         health: Callable[[], dict[str, Any]],
     ) -> None:
+        self._app = app
         self._node = node
         self._ring = ring
         self._settings = settings
-        self._dialect = dialect
-        server = node.server
-        self.sessions = SessionTable(server.id, node.incarnation)
-        handlers = SubscriberHandlers(
-            on_message=self._on_frame,
-            on_link=self._linked,
+        self._dialect = greeting.dialect(app.told, wire)
+        self.sessions = SessionTable(node.server.id, node.incarnation)
+        told = app.session_hooks.types - {node.server.type}
+        self._notices = NoticeSender(self.sessions, events, told, node.cast, methods)
+        self._make_channels(methods)
+        logins = Logins(
+            app.session_policy,
+            channel,
+            self._notices.bound,
+            self._drop,
+            lambda session: self.sessions.get(session.id) is session,
         )
-        self._subscriber = parts.subscriber(node.context, handlers)
+        orders = SessionOrders(self.sessions, logins, self._drop, methods, self._dialect)
+        self._make_requests(dispatcher, orders)
+        self._newcomers = Newcomers(
+            logins, self.forwarder.take, node.spawn, settings.limits.requests_in_flight
+        )
+        self._make_door(folder, health)
+
+    # Parts
+
+    def _make_channels(self, methods: Methods) -> None:
+        """What owners publish, on its way to members; and what owners order."""
+        node, settings, dialect = self._node, self._settings, self._dialect
+        handlers = SubscriberHandlers(on_message=self._on_frame, on_link=self._linked)
+        self._subscriber = self._app.parts.subscriber(node.context, handlers)
         self.hub = Hub(
             self._subscriber,
             lambda local: self.resync.fetch(local),
@@ -112,20 +120,16 @@ class FrontendPart:
             self._subscriber.send_token,
             node.call,
             node.cast,
-            ring,
+            self._ring,
             beat=settings.rooms.beat,
         )
         self._subscriber.subscribe(TOPIC)
-        told = rules.session_hooks.types - {server.type}
-        self._notices = NoticeSender(self.sessions, events, told, node.cast, methods)
-        logins = Logins(
-            rules.session_policy,
-            channel,
-            self._notices.bound,
-            self._drop,
-            lambda session: self.sessions.get(session.id) is session,
-        )
-        orders = SessionOrders(self.sessions, logins, self._drop, methods, dialect)
+        self._owners: frozenset[str] = frozenset()
+        OwnerOrders(self.sessions, self.hub, self.resync, node.cast, self._ring, methods)
+
+    def _make_requests(self, dispatcher: Dispatcher, orders: SessionOrders) -> None:
+        """What clients ask, on its way to handlers here and elsewhere."""
+        node, settings, pick = self._node, self._settings, self._app.routers.pick
         self._local = LocalRequests(
             dispatcher,
             orders.call,
@@ -134,21 +138,25 @@ class FrontendPart:
             deadline=settings.cluster.request_deadline,
         )
         self.forwarder = Forwarder(
-            server.type,
+            node.server.type,
             node.client,
-            self._noting(pick) if told else pick,
+            self._noting(pick) if self._notices.types else pick,
             self._local.take,
             self.hub,
             deadline=settings.cluster.request_deadline,
             limit=settings.limits.requests_in_flight,
             now=time.monotonic(),
-            retried=retried,
-            dialect=dialect,
+            retried=self._app.retried_routes(),
+            dialect=self._dialect,
         )
+
+    def _make_door(self, folder: Path, health: Callable[[], dict[str, Any]]) -> None:
+        """Where clients come in."""
+        app, settings, server = self._app, self._settings, self._node.server
         room = capacity(raise_limit(), server.max_connections or settings.limits.connections)
-        self._authentication = self._authenticate(entrance, room)
+        self._authentication = self._authenticate(app, room)
         self.connections = Connections(
-            handshake,
+            greeting.handshake(app, self._dialect, settings),
             settings.client,
             settings.limits,
             capacity=room,
@@ -164,15 +172,30 @@ class FrontendPart:
             health=health,
             origins=settings.client.allowed_origins,
             addresses=Addresses(
-                settings.client.blocked, settings.client.trusted_proxies, entrance.is_blocked
+                settings.client.blocked, settings.client.trusted_proxies, app.is_blocked
             ),
             certificate=_certificate(settings, folder),
         )
-        self._owners: frozenset[str] = frozenset()
-        OwnerOrders(self.sessions, self.hub, self.resync, node.cast, ring, methods)
-        self._newcomers = Newcomers(
-            logins, self.forwarder.take, node.spawn, settings.limits.requests_in_flight
-        )
+
+    def _authenticate(self, entrance: Entrance, limit: int) -> Authentication | None:
+        if entrance.authenticator is None:
+            return None
+        timeout = self._settings.client.handshake_timeout
+        spawn = self._node.spawn
+        return Authentication(entrance.authenticator, spawn, timeout=timeout, limit=limit)
+
+    def _noting(self, pick: Pick) -> Pick:
+        """`pick`, and it is noted which servers have to hear of a session."""
+
+        def noting(server_type: str, session: Session, route: str, body: bytes) -> str:
+            server = pick(server_type, session, route, body)
+            if server_type in self._notices.types:
+                self._notices.asked(session, server)
+            return server
+
+        return noting
+
+    # What the server asks of it
 
     def start(self) -> None:
         """Listen for clients.
@@ -248,24 +271,6 @@ class FrontendPart:
         self._subscriber.close()
 
     # What clients do
-
-    def _authenticate(self, entrance: Entrance, limit: int) -> Authentication | None:
-        if entrance.authenticator is None:
-            return None
-        timeout = self._settings.client.handshake_timeout
-        spawn = self._node.spawn
-        return Authentication(entrance.authenticator, spawn, timeout=timeout, limit=limit)
-
-    def _noting(self, pick: Pick) -> Pick:
-        """`pick`, and it is noted which servers have to hear of a session."""
-
-        def noting(server_type: str, session: Session, route: str, body: bytes) -> str:
-            server = pick(server_type, session, route, body)
-            if server_type in self._notices.types:
-                self._notices.asked(session, server)
-            return server
-
-        return noting
 
     def _on_open(self, connection: Connection) -> None:
         session = connection.session = self.sessions.open(connection)

@@ -39,7 +39,6 @@ from zchat.framework.server.lag import Lag
 from zchat.framework.server.owner_part import OwnerPart
 from zchat.framework.server.pulse import Pulse
 from zchat.framework.server.status import with_parts
-from zchat.framework.sessions import greeting
 from zchat.framework.sessions.hooks import SessionEvents
 from zchat.framework.sessions.notices import NoticeReceiver
 from zchat.framework.sessions.sessions import Sessions
@@ -191,20 +190,14 @@ class Running:
             self.rings = others_rings(own, types, self._ask_ring, self._ring_changed, shared=shared)
         self._ring_keeper = RingKeeper(self.rings, self.node.spawn)
         if self.server.takes_clients:
-            dialect = greeting.dialect(self.app.told, self.wire)
             self.frontend = FrontendPart(
+                self.app,
                 self.node,
                 self.methods,
                 self.dispatcher,
-                self.app,
-                self.app,
                 self.events,
                 lambda name: Channel(name, self.channels),
-                greeting.handshake(self.app, dialect, self.settings),
-                dialect,
-                self.app.routers.pick,
-                self.app.retried_routes(),
-                self.app.parts,
+                self.wire,
                 self.ring,
                 self.settings,
                 self._folder,
