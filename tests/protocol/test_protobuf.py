@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.protocol.vectors import Case, case_bytes, cases, identity
 from zchat.errors import ProtocolError
 from zchat.protocol.misfit import Misfit
-from zchat.protocol.protobuf import MAX_DEPTH, MAX_NUMBER, MessageType
+from zchat.protocol.protobuf import MAX_DEPTH, MessageType
+from zchat.protocol.scalars import MAX_NUMBER
 from zchat.protocol.schema import SchemaError, compile_routes, parse
 
 NO_BOOL = "dev-protobuf-049"

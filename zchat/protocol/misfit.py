@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zchat.errors import ProtocolError
+from typing import Any
 
-__all__ = ["Misfit"]
+from zchat.errors import ProtocolError
 
 
 class Misfit(ProtocolError, ValueError):
@@ -26,3 +26,11 @@ class Misfit(ProtocolError, ValueError):
             return Misfit(self.problem, place)
         dot = "" if self.path.startswith("[") else "."
         return Misfit(self.problem, f"{place}{dot}{self.path}")
+
+
+def shown(value: Any) -> str:
+    """A value as a problem names it: in few words, whatever a client made it."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"one of {value.bit_length()} bits"
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."

@@ -19,7 +19,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from zchat.protocol.dictionary import MAX_ROUTE
-from zchat.protocol.protobuf import MAX_DEPTH, SCALARS, MessageType
+from zchat.protocol.protobuf import MAX_DEPTH, MessageType
+from zchat.protocol.scalars import SCALARS
 
 __all__ = ["MAX_TAG", "Parsed", "ProtoFile", "SchemaError", "compile_routes", "parse"]
 
@@ -85,7 +86,7 @@ class _Message:
         if len(key) > MAX_DEPTH:
             raise SchemaError(key, f"more than {MAX_DEPTH} levels of messages")
         self._key = key
-        self._known = SCALARS | shared | frozenset(_nested_names(members))
+        self._known = shared.union(SCALARS) | frozenset(_nested_names(members))
         self._shared = shared
         self._dropped = dropped
         self._tags: dict[str, str] = {}
