@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 from unittest import mock
 
-from zchat.framework.channels.channels import Channel
+from zchat.framework.channels.channel import Channel
 from zchat.framework.channels.joins import Joined
 from zchat.framework.peers.calls import Calls
 

@@ -21,7 +21,7 @@ from tests.support.timing import MS, eventually
 from zchat import BackendSession, Handler
 from zchat.config.settings import Settings
 from zchat.errors import TimedOut
-from zchat.framework.channels.channels import Channel
+from zchat.framework.channels.channel import Channel
 from zchat.framework.server.frontend_part import FrontendPart
 from zchat.framework.server.running import Running
 from zchat.frontend.session import Session

@@ -1,6 +1,7 @@
 """Channels: at most one owner each, whose word on members and on order all other servers take.
 
-channels        `app.channels`: the verbs, on any server
+channel         a room as authors use it: the verbs, on any server
+channels        `app.channels`: the way to the owners of rooms
 convoy          calls to one channel that keep their order while the channel moves
 host            the owner's side: what a worker does for the channels that are its own
 owned_channels  their life: opened, known in full, let go

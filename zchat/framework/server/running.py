@@ -20,7 +20,8 @@ from zchat.config.topology import Server, Topology
 from zchat.framework.app import lifecycle
 from zchat.framework.app.components import Components, OuterPart
 from zchat.framework.app.neighbours import Neighbours
-from zchat.framework.channels.channels import Channel, Channels
+from zchat.framework.channels.channel import Channel
+from zchat.framework.channels.channels import Channels
 from zchat.framework.channels.membership import owners
 from zchat.framework.channels.ring_keeper import RingKeeper, others_rings, owners_rings
 from zchat.framework.handlers.dispatcher import Dispatcher, Surroundings

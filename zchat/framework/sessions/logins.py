@@ -36,7 +36,7 @@ class SignedInElsewhere(RequestError):
 
 
 class LoginChannel(Protocol):
-    """What is used of a channel; see `framework.channels.channels.Channel`."""
+    """What is used of a channel; see `framework.channels.channel.Channel`."""
 
     async def add(
         self, uid: str, session: SessionRef, *, exclusive: bool, resume: str
