@@ -516,7 +516,7 @@ async def test_who_was_claimed_by_an_announce_that_was_given_up_is_taken_back(
 async def test_losses_that_cannot_be_told_are_bounded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.frontend.resync._UNTOLD_LIMIT", 2)
+    monkeypatch.setattr("zchat.frontend.losses._LIMIT", 2)
     world.reachable = False
     for _ in range(3):
         world.stage.close(world.stage.enter("alice"))

@@ -17,5 +17,6 @@ telling           who came and who went, on its way to the members
 pending_joins     ordered in by an owner that has not told it yet
 refusals          answered with an error, for owners that hear of it too late
 resync            keeps channels here and their owners agreed
+losses            sessions in a channel no more, on their way to its owner
 answers           what a frontend claims from owners, and what they answer
 """

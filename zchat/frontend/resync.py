@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from asyncio import Semaphore
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from zchat.errors import ClusterError, ZchatError
 from zchat.frontend.answers import Announced, Claim, Compared, Repaired, read
 from zchat.frontend.hub import Hub
 from zchat.frontend.local_channel import LocalChannel
+from zchat.frontend.losses import Cast, Losses
 from zchat.frontend.session import Membership, SessionTable
 from zchat.rooms.beat import BeatWatch
 from zchat.rooms.follower import Run
@@ -32,14 +33,7 @@ logger = logging.getLogger("zchat.cluster")
 
 _CHUNK = 500
 _RETRY = 0.1
-_UNTOLD_LIMIT = 10_000
 _COMPARES = 8
-_RECENT = 30.0
-"""Seconds for which a loss that was told may have been lost itself, with the link it went by."""
-
-
-Loss = tuple[float, str, str, int, bytes]
-"""(monotonic seconds, channel, uid, session, token of the order that had let it in)"""
 
 
 class Call(Protocol):
@@ -48,17 +42,11 @@ class Call(Protocol):
     def __call__(self, server: str, method: str, args: Sequence[Any], /) -> Awaitable[Any]: ...
 
 
-Cast = Callable[[str, str, Sequence[Any]], bool]
-"""(server, method, args): tells a server something; False when it cannot be told now."""
-
-
 class Resync:
     """Announces, fetches, compares, and tells of losses.
 
-    At most 8 rosters are compared with one owner at a time; the others wait, one per channel.
-
-    When full (10,000 losses wait for an owner that cannot be told), further ones are dropped and
-    counted in `losses_dropped`; their members stay until this process or the owner ends.
+    At most 8 rosters are compared with one owner at a time; the others wait, one per channel. What
+    waits for an owner that cannot be told of a loss is bounded in `Losses`.
 
     Args:
         hub: the channels here.
@@ -89,20 +77,15 @@ class Resync:
         self._sessions = sessions
         self._send_token = send_token
         self._call = call
-        self._cast = cast
         self._ring = ring
         self._tokens = 0
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._announcing: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
-        self._untold: dict[str, list[Loss]] = {}
-        # When full the oldest is forgotten: it was told once.
-        self._told: dict[str, deque[Loss]] = {}
-        # Who was claimed from an owner that has not answered; bounded by the members then here.
-        self._claimed: dict[str, set[tuple[str, str, int, bytes]]] = {}
         self._compares: dict[str, Semaphore] = {}
         self.counters: Counter[str] = Counter()
+        self._losses = Losses(sessions, cast, self.counters, clock)
 
     def announce(self, owner: str, *, restarted: bool = False) -> None:
         """Tell `owner` of its members here, even when there are none: it waits for our word.
@@ -123,10 +106,8 @@ class Resync:
     def forget(self, owner: str) -> None:
         """The server is gone: stop telling it. What it owned waits for its next owner."""
         self._stop_announcing(owner)
-        self._untold.pop(owner, None)
-        self._told.pop(owner, None)
+        self._losses.forget(owner)
         self._compares.pop(owner, None)
-        self._claimed.pop(owner, None)
         self._hub.abandon(owner)
 
     def came_in(self, channel: str, owner: str, epoch: str) -> None:
@@ -152,20 +133,7 @@ class Resync:
         Args:
             order: the token of the last order by which it was: a later one is not meant.
         """
-        self._tell_loss(owner, (self._clock(), channel, uid, session, order))
-
-    def _tell_loss(self, owner: str, loss: Loss) -> None:
-        _, channel, uid, session, order = loss
-        ref = (self._sessions.frontend, self._sessions.incarnation, session)
-        last = order if self._sessions.get(session) else None
-        if self._cast(owner, "channel.lost", (channel, uid, ref, last)):
-            self._told.setdefault(owner, deque(maxlen=_UNTOLD_LIMIT)).append(loss)
-            return
-        untold = self._untold.setdefault(owner, [])
-        if len(untold) < _UNTOLD_LIMIT:
-            untold.append(loss)
-        else:
-            self.counters["losses_dropped"] += 1
+        self._losses.add(owner, channel, uid, session, order)
 
     def on_beat(self, payload: bytes) -> None:
         """An owner says where its channels stand: what has not come from there is fetched."""
@@ -247,7 +215,7 @@ class Resync:
             chunks = list(_chunks(self._owned(owner)))
             for index, chunk in enumerate(chunks):
                 await self._tell(owner, chunk, last=index == len(chunks) - 1)
-            self._repeat_losses(owner)
+            self._losses.repeat(owner)
             again = owner in self._again
         del self._announcing[owner]
 
@@ -260,12 +228,7 @@ class Resync:
             me = (self._sessions.frontend, self._sessions.incarnation)
             args = (*me, self._ring().tag, claims, last, token)
             self._send_token(token)
-            self._claimed.setdefault(owner, set()).update(
-                (local.name, member.uid, member.session.id, member.order)
-                for local in chunk
-                for member in local.memberships
-                if member.position is not None
-            )
+            self._losses.claimed(owner, (member for local in chunk for member in _admitted(local)))
             try:
                 raw = await self._call(owner, "channel.announce", args)
                 answers = read(raw, list[Announced])
@@ -290,25 +253,6 @@ class Resync:
                 local.owner = owner
             position = StreamPosition(answer.epoch, answer.offset)
             self._hub.place(local, position, answer.version)
-
-    def _repeat_losses(self, owner: str) -> None:
-        """Once an owner has answered: whoever it may still take for a member that is here.
-
-        That is who could not be told of, or by a link that broke since; and who went while being
-        claimed, even by an announce that was given up: it may have reached the owner late.
-        """
-        now = self._clock()
-        told = [loss for loss in self._told.pop(owner, ()) if loss[0] >= now - _RECENT]
-        claimed = [(now, *claim) for claim in sorted(self._claimed.pop(owner, ()))]
-        losses = {loss[1:]: loss for loss in [*claimed, *told, *self._untold.pop(owner, ())]}
-        for loss in losses.values():
-            if not self._is_in(*loss[1:4]):  # it may have come back
-                self._tell_loss(owner, loss)
-
-    def _is_in(self, channel: str, uid: str, session: int) -> bool:
-        known = self._sessions.get(session)
-        membership = (known.memberships or {}).get(channel) if known is not None else None
-        return membership is not None and membership.uid == uid
 
     # Fetches and comparisons
 
@@ -391,10 +335,13 @@ def _chunks(channels: Sequence[LocalChannel]) -> Iterator[Sequence[LocalChannel]
         yield channels[start : start + _CHUNK]
 
 
+def _admitted(local: LocalChannel) -> Iterator[Membership]:
+    """Its members: who still waits for its token is joined by its own request."""
+    return (member for member in local.memberships if member.position is not None)
+
+
 def _claims(local: LocalChannel) -> list[Claim]:
-    """The admitted members: who still waits for its token is joined by its own request."""
     return [
         Claim(member.uid, member.session.id, member.since, member.exclusive, member.resume)
-        for member in local.memberships
-        if member.position is not None
+        for member in _admitted(local)
     ]

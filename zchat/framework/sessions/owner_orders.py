@@ -9,7 +9,8 @@ from collections.abc import Callable
 from zchat.framework.peers.methods import Methods
 from zchat.framework.sessions.logins import LOGIN
 from zchat.frontend.hub import Hub
-from zchat.frontend.resync import Cast, Resync
+from zchat.frontend.losses import Cast
+from zchat.frontend.resync import Resync
 from zchat.frontend.session import SessionTable
 from zchat.frontend.sockets.disconnect import KICKED, RESUMED, SIGNED_IN_ELSEWHERE
 from zchat.rooms.ring import Ring
