@@ -36,8 +36,6 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
-NORMAL: Final = 1000
-GOING_AWAY: Final = 1001
 BROKEN_FRAME: Final = 1002
 NO_CODE: Final = 1005  # never on the wire: a close frame without a body
 BAD_TEXT: Final = 1007
