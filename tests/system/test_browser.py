@@ -339,6 +339,12 @@ async def test_on_a_phone(come: Come) -> None:
     await expect(ann.at("people")).not_to_be_in_viewport()
 
     await ann.at("people-button").tap()
+    await expect(ann.page.get_by_role("button", name="Close")).to_be_focused()
+    await ann.page.keyboard.press("Escape")
+    await expect(ann.at("people")).not_to_be_in_viewport()
+    await expect(ann.at("people-button")).to_be_focused()
+
+    await ann.at("people-button").tap()
     await ann.sees_people(ANN, BO)
     await ann.page.get_by_role("button", name=BO).tap()
     await expect(ann.at("people")).not_to_be_in_viewport()
