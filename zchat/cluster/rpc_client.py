@@ -329,11 +329,11 @@ class RpcClient:
 
     def _on_unlinked(self, peer: Peer) -> None:
         if peer.state is UP:
-            self._lose(peer, "link broken")
+            self._lose(peer, "broken")
 
     def _lose(self, peer: Peer, why: str) -> None:
         peer.state = LOST
-        logger.info("link lost: %s (%s)", peer.server_id, why)
+        logger.info("link to %s lost (%s)", peer.server_id, why)
         guarded(self._handlers.on_lost, peer)
 
     def _on_message(self, peer: Peer, message: bytes) -> int:
@@ -395,6 +395,6 @@ class RpcClient:
         peer.incarnation = welcome.incarnation
         peer.generation = welcome.generation
         peer.pipe.relink(self._clock(), same_life=same_life)
-        logger.info("link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
+        logger.info("link to %s up (incarnation %s)", peer.server_id, peer.incarnation)
         self._mark(peer)
         guarded(self._handlers.on_up, peer)

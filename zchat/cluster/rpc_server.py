@@ -283,7 +283,7 @@ class RpcServer:
         except UnreachableError:
             self.unreachable += 1
             self._lives.unlink(peer.identity)
-            self._lose(peer, "no link")
+            self._lose(peer, "unreachable")
 
     def _wake_stalled(self) -> None:
         """libzmq reported something: perhaps that a slow peer takes more."""
@@ -356,7 +356,9 @@ class RpcServer:
         pipe = Pipe(hello.server_id, self._limits)
         peer = RemotePeer(identity, hello, pipe, self._clock())
         self._lives.begin(peer)
-        logger.log(_level(peer), "link up: %s (incarnation %s)", peer.server_id, peer.incarnation)
+        logger.log(
+            _level(peer), "link from %s up (incarnation %s)", peer.server_id, peer.incarnation
+        )
         return peer
 
     def _take_hello(self, peer: RemotePeer, hello: Hello) -> None:
@@ -388,7 +390,7 @@ class RpcServer:
             return
         self._remove(peer)
         self._lives.lose(peer)
-        logger.log(_level(peer), "link lost: %s (%s)", peer.server_id, why)
+        logger.log(_level(peer), "link from %s lost (%s)", peer.server_id, why)
         guarded(self._handlers.on_lost, peer)
 
     def _remove(self, peer: RemotePeer) -> None:
