@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.timing import PATIENCE, eventually
-from zchat.config.topology import Topology
+from zchat.config.topology import Server, Topology
 from zchat.errors import TimedOut, Unavailable
 from zchat.framework.channels.heard_ring import HeardRing
 from zchat.rooms.ring import Ring
@@ -20,7 +20,7 @@ class Cluster:
         self.answers: dict[str, object] = {}
         self.asked: list[str] = []
         self.changes: list[tuple[Ring, Ring]] = []
-        self.rings = HeardRing(self.ask, lambda old, new: self.changes.append((old, new)))
+        self.rings = HeardRing(None, self.ask, lambda old, new: self.changes.append((old, new)))
 
     async def ask(self, server_id: str) -> object:
         self.asked.append(server_id)
@@ -114,6 +114,19 @@ async def test_another_that_knows_it_is_enough(cluster: Cluster) -> None:
     await cluster.rings.keep(0.5)
     assert cluster.asked == []
     assert cluster.workers == {"chat-2"}
+
+
+async def test_servers_that_own_no_channels_are_not_asked(cluster: Cluster) -> None:
+    cluster.answers["chat-1"] = row(2, "chat-1")
+    connector = Server("connector-1", "connector", "127.0.0.1", 1, 2, frontend=True)
+    worker = Server("chat-1", "chat", "127.0.0.1", 3, 4)
+    cluster.rings.follow(Topology("test", (connector, worker)))
+    await cluster.rings.told("connector-1", 2)
+    await cluster.rings.keep(0.5)
+    assert cluster.asked == []
+    await cluster.rings.told("chat-1", 2)
+    await cluster.rings.told("chat-2", 3)  # not in the list yet: it may own some
+    assert cluster.asked == ["chat-1", "chat-2"]
 
 
 @pytest.mark.parametrize(

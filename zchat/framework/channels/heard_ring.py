@@ -10,6 +10,7 @@ import msgspec
 
 from zchat.config.topology import Topology
 from zchat.errors import ZchatError
+from zchat.framework.channels.membership import owners
 from zchat.rooms.ring import Ring
 from zchat.rooms.stores.base import RingRow
 
@@ -20,21 +21,29 @@ class HeardRing:
     """Follows the generations that others speak of.
 
     Args:
+        types: server types that own channels; None means every backend's.
         ask: gets the row from a server; raises a ZchatError when it does not answer.
         changed: called after each change, with the old ring and the new.
     """
 
     def __init__(
-        self, ask: Callable[[str], Awaitable[object]], changed: Callable[[Ring, Ring], None]
+        self,
+        types: frozenset[str] | None,
+        ask: Callable[[str], Awaitable[object]],
+        changed: Callable[[Ring, Ring], None],
     ) -> None:
+        self._types = types
         self._ask = ask
         self._changed = changed
         self._told: dict[str, int] = {}
         self._asking: set[str] = set()
+        self._no_owners: frozenset[str] = frozenset()
         self.ring = Ring(0, ())
 
     def follow(self, topology: Topology) -> None:
-        """What servers.json lists is the workers' business."""
+        """Who is in the ring is the workers' business; who is none of them has no row of it."""
+        workers = owners(topology, self._types)
+        self._no_owners = frozenset(s.id for s in topology.servers if s not in workers)
 
     def heard(self, server_id: str) -> None:
         """Who is in the ring does not depend on who speaks."""
@@ -46,6 +55,8 @@ class HeardRing:
             await asyncio.gather(*(self.told(*told) for told in newer))
 
     async def told(self, server_id: str, generation: int) -> None:
+        if server_id in self._no_owners:
+            return
         self._told[server_id] = generation
         if generation <= self.ring.generation or server_id in self._asking:
             return

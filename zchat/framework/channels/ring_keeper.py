@@ -85,4 +85,4 @@ def others_rings(
     Args:
         ask: asks an owner.
     """
-    return HeardRing(ask, changed) if shared else Membership(server_id, types, changed)
+    return HeardRing(types, ask, changed) if shared else Membership(server_id, types, changed)
