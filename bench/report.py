@@ -11,11 +11,11 @@ from statistics import median
 from bench.points import SHAPES, Form, Line, Pair, Result, Shape, is_borne, own_us, p50, p99
 
 NOTE = """\
-us: server CPU per delivery, all processes of the server together, at half of what it can bear;
-(x floor): in those of one `send` per delivery in a bare C loop, which did the same work beside it;
-then the deliveries per second of that load, its latency p50/p99, and after the semicolon the most
-deliveries per second. `*`: not borne, and neither was 30 % of what it can bear: something was lost
-or late, or the p99 was over 250 ms."""
+us: server CPU per delivery, all processes of the server together, at half of the most that it can
+do, or at 30 % where it does not bear half; (x floor): in those of one `send` per delivery in a bare
+C loop, which did the same work beside it; then the deliveries per second of that load, its latency
+p50/p99, and after the semicolon the most deliveries per second. `*`: the load was not borne:
+something was lost or late, or the p99 was over 250 ms."""
 
 
 def table(form: Form, lines: Iterable[Line]) -> str:
