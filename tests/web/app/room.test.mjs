@@ -48,6 +48,18 @@ test('what was said before is shown first', async () => {
   client.close();
 });
 
+test('what another program says may name neither its sender nor for whom it is', async () => {
+  const { server, client, room } = await enter({ before: [{ msg: 'before', from: null }] });
+  server.push('onChat', { msg: 'now', epoch: 'e2', offset: 1, ts: 5 });
+  server.push('onChat', { epoch: 'e2', offset: 2, ts: 6 });
+  equal(room.lines.map(({ from, target, text }) => [from, target, text]).slice(1), [
+    ['', '*', 'now'],
+    ['', '*', ''],
+  ]);
+  equal(room.lines[0].from, '');
+  client.close();
+});
+
 test('older messages are shown on demand, above all others', async () => {
   const before = Array.from({ length: 60 }, (_, at) => `m${at + 1}`);
   const { server, client, room, log, shown } = await enter({ before });

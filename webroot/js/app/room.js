@@ -235,9 +235,11 @@ export class Room extends Emitter {
     else if (known.ts !== ts) this.emit('retimed', Object.assign(known, { ts }));
   }
 
+  // Other programs publish here too, and may say less than people do: from nobody, to everyone.
   #lineOf({ from, target, msg, ts = Date.now(), epoch, offset }) {
     const own = from === this.me;
-    return { from, target, text: String(msg), ts, own, epoch, offset };
+    const said = { from: String(from ?? ''), target: String(target ?? EVERYONE) };
+    return { ...said, text: String(msg ?? ''), ts, own, epoch, offset };
   }
 
   #settle(line, { epoch, offset, ts = line.ts }) {
