@@ -105,11 +105,33 @@ async def test_claims_of_a_frontend_that_died_meanwhile_do_not_count(owner: Owne
     await asyncio.sleep(0)
     owner.host.frontend_lost("c1", "life1")
     owner.store.gate.set()
-    with pytest.raises(Unavailable, match="c1 is not connected"):
+    with pytest.raises(Unavailable, match="c1 is not connected, or has announced anew"):
         await announce
     assert await owner.host.members("room") == []
     await owner.announce({"room": [claim("alice")]})  # the link came up again, with the same life
     assert await owner.host.members("room") == ["alice"]
+
+
+async def test_an_announce_that_was_given_up_claims_nobody(owner: Owner) -> None:
+    """What a frontend says after a later one must not be undone when a channel is open at last."""
+    owner.store.gate.clear()
+    before = asyncio.ensure_future(owner.announce({"room": [claim("alice")]}))
+    await asyncio.sleep(0)
+    await owner.announce({})  # she has gone, and with her the last one in the room there
+    owner.host.lost("room", "alice", ref(1), None)
+    owner.store.gate.set()
+    with pytest.raises(Unavailable, match="c1 is not connected, or has announced anew"):
+        await before
+    owner.tick(GRACE + 0.1)
+    assert await owner.host.members("room") == []
+
+
+async def test_nothing_is_remembered_of_lives_that_ended(owner: Owner) -> None:
+    await owner.announce({})
+    owner.host.frontend_lost("c1", "a life before")
+    assert list(owner.host._frontends._latest) == ["c1"]
+    owner.host.frontend_lost("c1", "life1")
+    assert owner.host._frontends._latest == {}
 
 
 async def test_an_announce_without_its_token_is_not_answered(
@@ -132,15 +154,6 @@ async def test_who_is_not_claimed_any_more_leaves_after_the_grace(owner: Owner) 
     owner.tick(GRACE + 0.1)
     assert await owner.host.members("room") == ["alice", "bob", "carol", "dan"]
     assert owner.told[-1] == ("ghost", False)
-
-
-async def test_lives_that_ended_are_not_remembered_for_ever(
-    owner: Owner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(frontends, "_ENDED_LIMIT", 3)
-    for number in range(10):
-        owner.host.frontend_lost("c1", f"life{number}")
-    assert list(owner.host._frontends._ended) == ["life7", "life8", "life9"]
 
 
 # Rosters

@@ -18,7 +18,6 @@ from zchat.rooms.stream import MAX_BODY_BYTES, first_page
 
 _REPAIR_PAGE = 500
 _REPAIR_BYTES = MAX_BODY_BYTES
-_ENDED_LIMIT = 1000
 
 _SETTLED = 10.0
 """Seconds after which an announce that was made before a member came in is not under way any more:
@@ -28,8 +27,8 @@ calls end within their deadline, and a link that holds them up is given up soone
 class Frontends:
     """Announces, repairs of gaps, and the ends of frontends.
 
-    Lives of frontends that have ended are remembered: 1,000 of them. When full, the oldest is
-    forgotten; an announce of it that is still under way would count.
+    Of each frontend the announce that came last is remembered until that life of it has ended: an
+    earlier one that is still under way was given up, and what it claims may not be true any more.
 
     Args:
         server_id: this server.
@@ -61,7 +60,7 @@ class Frontends:
         self._journal = journal
         self._clock = clock
         self._wall_clock = wall_clock
-        self._ended: dict[str, None] = {}
+        self._latest: dict[str, tuple[str, bytes]] = {}  # frontend -> incarnation, token
         self.links = LinkTokens(server_id)
 
     async def announce(
@@ -79,15 +78,16 @@ class Frontends:
             Unavailable: not all of these channels are ours by the ring that we know, and the
                 frontend knows another one: it tries again, and one of us will learn. Or its token
                 did not come: it has no link to our publications yet. Or this life of it has ended
-                meanwhile.
+                meanwhile, or given this announce up and made another one.
         """
-        self._ended.pop(incarnation, None)
+        self._latest[frontend] = this = (incarnation, token)
         channels = []
         for name, members in claims.items():
             if self._owned.is_ours(name):
                 channel = await self._owned.open(name, settled=False)
-                if incarnation in self._ended:
-                    raise Unavailable(f"{frontend} is not connected to {self._server_id}")
+                if self._latest.get(frontend) != this:
+                    # Whom it says to have lost since then would be here for ever.
+                    raise Unavailable(f"{frontend} is not connected, or has announced anew")
                 self._claim(channel, frontend, incarnation, members)
                 channels.append(channel)
         if len(channels) < len(claims) and ring != self._owned.ring_tag:
@@ -145,9 +145,8 @@ class Frontends:
     def lost(self, frontend: str, incarnation: str) -> None:
         """A life of a frontend has ended: its members are lost, its joins come to nothing."""
         self._owned.taking.gone(frontend)
-        self._ended[incarnation] = None
-        if len(self._ended) > _ENDED_LIMIT:
-            del self._ended[next(iter(self._ended))]
+        if self._latest.get(frontend, ("", b""))[0] == incarnation:
+            del self._latest[frontend]
         self._admission.frontend_lost(frontend, incarnation)
         self._owned.lose_incarnation(incarnation)
 
