@@ -16,6 +16,7 @@ from zchat.frontend.session import Membership, Session, SessionTable
 from zchat.frontend.sockets.connection import Connection
 from zchat.frontend.sockets.disconnect import SLOW_READER
 from zchat.frontend.sockets.outbox import Flusher, Outbox
+from zchat.rooms.stream import StreamPosition
 
 
 @pytest.fixture
@@ -295,6 +296,21 @@ async def test_who_leaves_during_a_burst_gets_the_rest_of_it(stage: Stage) -> No
         await turn()
     assert len(connection_of(alice).writes) == 3
     assert len(heard(alice)) == len(heard(bob)) == 10
+
+
+async def test_a_burst_goes_on_in_portions_when_the_owner_dies(stage: Stage) -> None:
+    """And when the next one begins a new epoch: else all would be cut off as slow readers."""
+    alice = stage.enter("alice")
+    stage.publish(1, *BURST)
+    stage.hub.unsettle(stage.lobby)
+    assert sizes(alice) == []
+    await turn()
+    stage.hub.place(stage.lobby, StreamPosition("e2", 0))
+    stage.publish(1, "last", epoch="e2")
+    for _ in range(4):
+        await turn()
+    assert [text[:2] for text in heard(alice)] == [*NAMES, "lo", "la"]
+    assert sizes(alice) == [234, 234, 117]
 
 
 async def test_of_several_rooms_some_members_are_sent_to_at_once(stage: Stage) -> None:

@@ -309,7 +309,6 @@ class Hub:
     def unsettle(self, local: LocalChannel) -> None:
         """The owner changed or restarted: hold everything until the next `place`."""
         if local.follower.position is not None:
-            self._fanout.flush(local)
             local.follower.unplace()
         local.doubt()
 
@@ -324,7 +323,6 @@ class Hub:
             for membership in local.memberships:
                 membership.floor = position if membership.position is None else None
         if local.follower.epoch not in ("", position.epoch):
-            self._fanout.flush(local)
             local.doubt()
         began = [member for member in local.memberships if member.begin(position.epoch)]
         local.began |= frozenset(member.session.id for member in began)
