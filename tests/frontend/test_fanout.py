@@ -313,6 +313,19 @@ async def test_a_burst_goes_on_in_portions_when_the_owner_dies(stage: Stage) -> 
     assert sizes(alice) == [234, 234, 117]
 
 
+async def test_who_is_gone_costs_nothing_when_it_leaves_during_a_burst(stage: Stage) -> None:
+    """A thousand who lose their connections would each have the rest of it put together."""
+    alice, bob = stage.enter("alice"), stage.enter("bob")
+    stage.publish(1, *BURST)
+    connection_of(bob).disconnect = SLOW_READER
+    before = stage.hub.counters["deliveries"]
+    stage.hub.closed(bob)
+    assert stage.hub.counters["deliveries"] == before
+    for _ in range(4):
+        await turn()
+    assert len(heard(alice)) == 10
+
+
 async def test_of_several_rooms_some_members_are_sent_to_at_once(stage: Stage) -> None:
     """The others wait in their connections, whose flusher leaves room for everybody else."""
     rooms = (LOBBY, "kitchen")

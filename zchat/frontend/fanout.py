@@ -86,10 +86,11 @@ class Fanout:
     def flush_member(self, local: LocalChannel, membership: Membership) -> None:
         """As `flush`, for one member that is not to get it with the others."""
         key = membership.session.id
-        if local.out and key in local.live:
+        connection = membership.session.connection
+        if local.out and key in local.live and connection.disconnect is None:
             mine = [data for data, readers in local.out if readers is None or key in readers]
             self.counters["deliveries"] += len(mine)
-            membership.session.connection.enqueue(b"".join(mine))
+            connection.enqueue(b"".join(mine))
 
     def _send(self, local: LocalChannel, at_once: int) -> int:
         if not self._must_wait(local):
