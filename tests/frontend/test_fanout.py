@@ -326,6 +326,26 @@ async def test_who_is_gone_costs_nothing_when_it_leaves_during_a_burst(stage: St
     assert len(heard(alice)) == 10
 
 
+async def test_who_comes_in_during_a_long_burst_is_not_cut_off(stage: Stage) -> None:
+    """It is not live before the end of it: meanwhile it gets what it would have to wait for."""
+    alice, bob = stage.enter("alice"), stage.join("bob", origin=1)
+    stage.publish(1, *BURST)
+    stage.joined(bob, 10)
+    stage.answer(bob, 1)
+    for offset in range(11, 61):
+        stage.publish(offset, f"{offset}" * 30_000)
+        if offset % 5 == 0:
+            await turn()
+    assert bob.id in stage.lobby.joining
+    for _ in range(20):
+        await turn()
+    assert bob.id in stage.lobby.live
+    assert connection_of(bob).disconnect is None
+    late = [f"{offset}" for offset in range(11, 61)]
+    assert [text[:2] for text in heard(bob)] == ["an", *late]
+    assert [text[:2] for text in heard(alice)] == [*NAMES, *late]
+
+
 async def test_of_several_rooms_some_members_are_sent_to_at_once(stage: Stage) -> None:
     """The others wait in their connections, whose flusher leaves room for everybody else."""
     rooms = (LOBBY, "kitchen")

@@ -223,8 +223,6 @@ class Fanout:
         now = local.follower.position
         if start is None or now is None or start.epoch != now.epoch or not membership.answered:
             return
-        if self._must_wait(local):
-            return  # `flush` would give all of it to all members: later, see `_go_on`
         held, membership.held, membership.held_bytes = membership.held or (), None, 0
         for entry in held:
             if membership.wants(entry):
@@ -232,6 +230,8 @@ class Fanout:
                 membership.session.connection.enqueue(entry[3])
         if start.offset > now.offset:
             return  # publications from before it came are still on their way: not for it
+        if self._must_wait(local):
+            return  # `flush` would give all of it to all members: later, see `_go_on`
         self.flush(local)
         del local.joining[membership.session.id]
         local.live[membership.session.id] = membership
