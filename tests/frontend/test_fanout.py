@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from tests.frontend.audience import EPOCH, LOBBY, OWNER, Stage, connection_of, heard
+from tests.support.timing import MS, eventually
 from zchat.frontend.fanout import Fanout
 from zchat.frontend.local_channel import LocalChannel
 from zchat.frontend.session import Membership, Session, SessionTable
@@ -22,6 +23,12 @@ from zchat.rooms.stream import StreamPosition
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
+
+
+@pytest.fixture(autouse=True)
+def _a_portion_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here is counted in turns of the loop."""
+    monkeypatch.setattr("zchat.frontend.fanout._LEAST", 0.0)
 
 
 async def turn() -> None:
@@ -344,6 +351,18 @@ async def test_who_comes_in_during_a_long_burst_is_not_cut_off(stage: Stage) -> 
     late = [f"{offset}" for offset in range(11, 61)]
     assert [text[:2] for text in heard(bob)] == ["an", *late]
     assert [text[:2] for text in heard(alice)] == [*NAMES, *late]
+
+
+async def test_a_burst_leaves_a_room_of_few_the_time_to_read_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.frontend.fanout._LEAST", 20 * MS)
+    alice = stage.enter("alice")
+    began = asyncio.get_running_loop().time()
+    stage.publish(1, *BURST)
+    await eventually(lambda: len(heard(alice)) == 10)
+    assert sizes(alice) == [234, 234, 117]
+    assert asyncio.get_running_loop().time() - began >= 2 * 20 * MS
 
 
 async def test_of_several_rooms_some_members_are_sent_to_at_once(stage: Stage) -> None:

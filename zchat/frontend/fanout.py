@@ -23,6 +23,9 @@ _AT_ONCE: Final = 512
 # Bytes of a channel that wait in its members' connections, so that whoever reads keeps up with us:
 # a room of N is sent to in N / 128 turns, and what piles up meanwhile is one `send` each.
 _PORTION: Final = 262_144
+# Seconds that a portion takes at the least: 26 MB/s for each member. In a room of few it is sent in
+# one turn, and a lone member who read as fast as it could was cut off by 9 of 40 bursts.
+_LEAST: Final = 0.01
 _MOST_WAITING: Final = 16_777_216  # bytes of a channel that wait for that
 
 Frame = tuple[bytes, Readers | None]
@@ -50,9 +53,10 @@ class Fanout:
 
         An empty one is a push that clients here cannot be told: nobody gets it.
 
-        After 256 KiB the next ones wait until all members have been sent those, or members would
-        be cut off who read as fast as they can. When full (16 MiB wait), what is too much does not
-        (counter `hurried`), and who cannot take it is cut off as a slow reader.
+        After 256 KiB the next ones wait until all members have been sent those, and for the rest of
+        10 ms, or members would be cut off who read as fast as they can. When full (16 MiB wait),
+        what is too much waits for nobody any more after these 10 ms (counter `hurried`), and who
+        cannot take it is cut off as a slow reader.
         """
         if not local.live or not data:
             return
@@ -81,7 +85,8 @@ class Fanout:
 
     def flush(self, local: LocalChannel) -> None:
         """All that is queued is on its way, behind what each member's connection has."""
-        self._hand_out(local, self._take(local), 0)
+        if local.out:
+            self._hand_out(local, self._take(local), 0)
 
     def flush_member(self, local: LocalChannel, membership: Membership) -> None:
         """As `flush`, for one member that is not to get it with the others."""
@@ -103,7 +108,12 @@ class Fanout:
         finally:  # a fault with this portion must not keep the next ones from the members
             members = local.live.values()
             local.lap = next((m.session.connection.lap() for m in members), lambda: True)
-            asyncio.get_running_loop().call_soon(self._go_on, local)
+            loop = asyncio.get_running_loop()
+            wait = local.since + _LEAST - loop.time()
+            if wait > 0:
+                loop.call_later(wait, self._go_on, local)
+            else:
+                loop.call_soon(self._go_on, local)
 
     @staticmethod
     def _must_wait(local: LocalChannel) -> bool:
@@ -113,8 +123,7 @@ class Fanout:
     @staticmethod
     def _take(local: LocalChannel) -> list[Frame]:
         out, local.out = local.out, []
-        local.given += local.waiting
-        local.waiting = 0
+        _give(local, local.waiting)
         return out
 
     @staticmethod
@@ -128,8 +137,7 @@ class Fanout:
             size += len(data)
             count += 1
         portion, local.out = local.out[:count], local.out[count:]
-        local.waiting -= size
-        local.given += size
+        _give(local, size)
         return portion
 
     def _go_on(self, local: LocalChannel) -> None:
@@ -235,3 +243,11 @@ class Fanout:
         self.flush(local)
         del local.joining[membership.session.id]
         local.live[membership.session.id] = membership
+
+
+def _give(local: LocalChannel, size: int) -> None:
+    """So much of what waits goes to the members; with the first of it a portion begins."""
+    if not local.given:
+        local.since = asyncio.get_running_loop().time()
+    local.waiting -= size
+    local.given += size

@@ -43,6 +43,7 @@ class LocalChannel:
         "owner",
         "placed",
         "roster",
+        "since",
         "waiting",
     )
 
@@ -66,6 +67,8 @@ class LocalChannel:
         """Bytes of `out`."""
         self.given = 0
         """Bytes handed out of which it is not known that the members have been sent them."""
+        self.since = 0.0
+        """When the first of those were, in the loop's time."""
         self.lap: Callable[[], bool] | None = None
         """While `out` waits for that: says whether they have."""
         self.fetching = False
