@@ -17,6 +17,7 @@ import msgspec
 from zchat.errors import ProtocolError
 from zchat.protocol import body, package
 from zchat.protocol.dictionary import EMPTY, RouteDictionary
+from zchat.protocol.portable import portable
 from zchat.protocol.protos import NO_PROTOS, Protos
 
 __all__ = [
@@ -57,10 +58,12 @@ class HandshakeRequest(msgspec.Struct, frozen=True):
         """Read a handshake package's body.
 
         Raises:
-            HandshakeError: 500, when it is no JSON object with a truthy `sys`.
+            HandshakeError: 500, when it is no JSON object with a truthy `sys`, or servers could
+                not hand its `user` on.
         """
         try:
             request = body.loads(data)
+            user = portable(request.get("user"), len(data)) if isinstance(request, dict) else None
         except ProtocolError as error:
             raise HandshakeError(FAILED, str(error)) from None
         system = request.get("sys") if isinstance(request, dict) else None
@@ -73,7 +76,7 @@ class HandshakeRequest(msgspec.Struct, frozen=True):
             version=_string(system.get("version")),
             proto_version=_version(system.get("protoVersion")),
             dict_version=_version(system.get("dictVersion")),
-            user=request.get("user"),
+            user=user,
         )
 
     def as_body(self) -> bytes:

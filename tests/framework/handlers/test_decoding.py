@@ -48,3 +48,17 @@ def test_a_bad_field_is_named(body: bytes, path: str) -> None:
 def test_a_handler_that_takes_no_session_stops_the_start() -> None:
     with pytest.raises(ConfigError, match=r"walk\.py:3: area\.walkHandler\.wrong: "):
         decode("wrong", b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "path"),
+    [
+        ("free", b'{"a":[0,{"b":18446744073709551616}]}', "a[1].b"),
+        ("step", b'{"x":-9223372036854775809}', "x"),
+        ("step", b'{"x":18446744073709551616,"half a pair":"\\ud800"}', "x"),
+    ],
+)
+def test_an_integer_that_cannot_be_handed_on_is_named(method: str, body: bytes, path: str) -> None:
+    with pytest.raises(BadRequest, match="at most 64 bits") as caught:
+        decode(method, body)
+    assert caught.value.fields == {"path": path}

@@ -14,6 +14,7 @@ from zchat.errors import BadRequest, ConfigError, ProtocolError
 from zchat.framework.handlers.loader import Found
 from zchat.protocol.body import loads, loads_lenient
 from zchat.protocol.misfit import Misfit
+from zchat.protocol.portable import portable
 from zchat.protocol.protobuf import MessageType
 
 EMPTY = b"{}"
@@ -39,11 +40,18 @@ def body_decoder(
         first = next(iter(inspect.signature(method).parameters))
         wanted = typing.get_type_hints(method, include_extras=True).get(first, Any)
         if wanted in (Any, object, dict) or typing.get_origin(wanted) is dict:
-            return loads_lenient if schema is None else _schema_decoder(schema, Any)
+            return _decode_any if schema is None else _schema_decoder(schema, Any)
         typed = _typed_decoder(wanted)
         return typed if schema is None else _schema_decoder(schema, wanted)
     except (TypeError, NameError) as error:
         raise ConfigError(f"{found.path}:{found.line}: {found.route}: {error}") from error
+
+
+def _decode_any(body: bytes) -> Any:
+    try:
+        return portable(loads_lenient(body), len(body))
+    except Misfit as misfit:
+        raise BadRequest(misfit.problem, path=misfit.path) from None
 
 
 def _typed_decoder(wanted: Any) -> Callable[[bytes], Any]:
@@ -51,9 +59,11 @@ def _typed_decoder(wanted: Any) -> Callable[[bytes], Any]:
 
     def decode(body: bytes) -> Any:
         try:
-            return decoder.decode(body or EMPTY)
+            return portable(decoder.decode(body or EMPTY), len(body))
         except msgspec.ValidationError as error:
             raise _bad_request(str(error)) from None
+        except Misfit as misfit:
+            raise BadRequest(misfit.problem, path=misfit.path) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _convert_mended(body, wanted)
 
@@ -75,9 +85,11 @@ def _schema_decoder(schema: MessageType, wanted: Any) -> Callable[[bytes], Any]:
 def _convert_mended(body: bytes, wanted: Any) -> Any:
     """Bodies from clients that write CESU-8 or half a pair, and those that are no JSON at all."""
     try:
-        return msgspec.convert(loads(body), wanted, str_keys=True)
+        return msgspec.convert(portable(loads(body), len(body)), wanted, str_keys=True)
     except msgspec.ValidationError as error:
         raise _bad_request(str(error)) from None
+    except Misfit as misfit:
+        raise BadRequest(misfit.problem, path=misfit.path) from None
     except ProtocolError as error:
         raise BadRequest(f"the body is {error}") from None
 
