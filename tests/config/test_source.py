@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,19 @@ def test_json_nested_too_deeply(tmp_path: Path) -> None:
         read_json(written(tmp_path, "[" * 100_000))
 
 
+@pytest.mark.parametrize(("text", "read"), [('{"a": %s}', read_json), ("a = %s", read_toml)])
+def test_numbers_that_python_does_not_read(
+    tmp_path: Path, text: str, read: Callable[[Path], Any]
+) -> None:
+    with pytest.raises(ConfigError, match=r"file\.json: has a number of thousands of digits"):
+        read(written(tmp_path, text % ("9" * 5_000)))
+
+
+def test_toml_nested_too_deeply(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        read_toml(written(tmp_path, "a = " + "[" * 5_000 + "]" * 5_000))
+
+
 def test_a_member_given_twice_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path, '{"d": {"chat": [],\n"web": [],\n"chat": []}}')
     with pytest.raises(ConfigError) as caught:
@@ -147,6 +161,12 @@ def test_dotted_and_show() -> None:
     assert dotted(("development", "chat", 1, "port")) == "development.chat[1].port"
     assert show("é\n") == '"é\\n"'
     assert show([1] * 100) == "[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ..."
+
+
+def test_what_is_found_cannot_break_the_text_of_an_error() -> None:
+    error = Source("f.json").error(("a\nb", "\ud800"), f"found {show(chr(0x202E) + '中')}")
+    assert str(error) == 'f.json: a\\nb.\\ud800: found "\\u202e中"'
+    assert show(16**9_000) == "a number of thousands of digits"
 
 
 def test_near_misses() -> None:

@@ -21,6 +21,7 @@ from zchat.errors import ConfigError
 Key = tuple[str | int, ...]
 """The way to a value from the top: member names and list indexes."""
 
+_LONG_NUMBER = "has a number of thousands of digits"
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _TOML_NAME = r"[A-Za-z0-9_-]+(?:\s*\.\s*[A-Za-z0-9_-]+)*"
 _TOML_HEADER = re.compile(rf"\s*\[\s*({_TOML_NAME})\s*\]")
@@ -50,11 +51,11 @@ class Source:
         """`file:line: key`, as errors and warnings begin."""
         line = self.line(key)
         place = self.path if line is None else f"{self.path}:{line}"
-        return f"{place}: {dotted(key)}" if key else place
+        return f"{place}: {_on_one_line(dotted(key))}" if key else place
 
     def error(self, key: Key, problem: str) -> ConfigError:
         """An error about one value, on one line of text."""
-        return ConfigError(f"{self.where(key)}: {problem}")
+        return ConfigError(f"{self.where(key)}: {_on_one_line(problem)}")
 
 
 def dotted(key: Key) -> str:
@@ -65,7 +66,10 @@ def dotted(key: Key) -> str:
 
 def show(value: object) -> str:
     """A found value as it looks in a JSON file, cut short, for error texts."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -74,6 +78,11 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
     plain = {_plain(candidate): candidate for candidate in sorted(known)}
     close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.8)
     return plain[close[0]] if close else None
+
+
+def _on_one_line(text: str) -> str:
+    """With escapes for what would break the line, turn it round, or be no Unicode in a log."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _plain(name: str) -> str:
@@ -93,6 +102,8 @@ def read_json(path: str | Path) -> tuple[Any, Source]:
         raise ConfigError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: not valid JSON: nested too deeply") from error
+    except ValueError as error:  # Python reads no integer of more than 4,300 digits
+        raise ConfigError(f"{path}: {_LONG_NUMBER}") from error
     source = _locate(path, text, _json_places)
     if source.repeated:
         raise source.error(source.repeated[0], "given twice")
@@ -113,6 +124,10 @@ def read_toml(path: str | Path) -> tuple[dict[str, Any], Source]:
         line = re.match(r"line (\d+)", place)
         where = f"{path}:{line[1]}" if line else f"{path}:{len(text.splitlines())}"
         raise ConfigError(f"{where}: not valid TOML: {problem}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not valid TOML: nested too deeply") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {_LONG_NUMBER}") from error
     return value, _locate(path, text, _toml_places)
 
 
