@@ -25,6 +25,7 @@ from zchat.rendezvous import choose
 
 CHATS = tuple(Server(f"chat-{n}", "chat", "127.0.0.1", 1, 2) for n in (1, 2, 3))
 IDS = [server.id for server in CHATS]
+GATE = Server("gate-1", "gate", "127.0.0.1", 3, 4, client_port=5, frontend=True)
 
 
 class Session:
@@ -54,7 +55,7 @@ class Cluster:
         self.channels = Channels(owner)
 
     def servers(self, server_type: str, /) -> tuple[Server, ...]:
-        return CHATS if server_type == "chat" else ()
+        return {"chat": CHATS, "gate": (GATE,)}.get(server_type, ())
 
     def least_loaded(self, servers: Sequence[Server], /) -> Server | None:
         return servers[1]
@@ -155,6 +156,15 @@ def test_types_without_servers() -> None:
         routers.pick("x" * 1000, Session(), "x.y.z", b"")
     assert not isinstance(refused.value, Unavailable)
     assert len(refused.value.message) < 100
+
+
+def test_frontends_are_called_by_servers_and_not_by_clients_of_others() -> None:
+    routers = Routers(Cluster(), {})
+    assert routers.pick("gate", Session(), "gate.gateRemote.x", None) == "gate-1"
+    with pytest.raises(RequestError, match="only clients that connect to them") as refused:
+        routers.pick("gate", Session(), "gate.gateHandler.queryEntry", b"{}")
+    assert refused.value.body()["code"] == 500
+    assert "retry" not in refused.value.body()
 
 
 def test_a_router_reads_bodies_by_their_schema() -> None:

@@ -288,7 +288,7 @@ class Application(Plan, Entrance, SessionRules):
         return self._work
 
     def _pick(self, server_type: str, session: Routable, route: str) -> str:
-        return self.routers.pick(server_type, session, route, b"")
+        return self.routers.pick(server_type, session, route, None)
 
     def _make_rpc(self) -> Remotes:
         def send(

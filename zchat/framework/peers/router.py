@@ -179,11 +179,15 @@ class Routers:
         self.schemas: Mapping[str, MessageType] = {}
         """Of the bodies of messages, by route; others are JSON."""
 
-    def pick(self, server_type: str, session: Routable, route: str, raw: bytes) -> str:
+    def pick(self, server_type: str, session: Routable, route: str, raw: bytes | None) -> str:
         """The id of the server that runs this request.
 
+        Args:
+            raw: the body of a client's message; None when it is a handler that calls a remote.
+
         Raises:
-            RequestError: there is no such server type, or the router refuses or fails.
+            RequestError: there is no such server type, it is one that only its own clients ask,
+                or the router refuses or fails.
             Unavailable: the type has no servers, or not the one that the router means.
         """
         servers = self._cluster.servers(server_type)
@@ -191,7 +195,9 @@ class Routers:
             known = server_type in self._cluster.server_types
             error = Unavailable if known else RequestError
             raise error(f"no server of type {server_type[:50]}")
-        message = RoutedMessage(route, raw, self.schemas.get(route))
+        if raw is not None and servers[0].frontend:
+            raise RequestError(f"{server_type} servers answer only clients that connect to them")
+        message = RoutedMessage(route, raw or b"", self.schemas.get(route))
         picked = self._ask(server_type, session, message, servers)
         picked_id = picked.id if isinstance(picked, Server) else picked
         for server in servers:
