@@ -39,7 +39,7 @@ PATIENT = replace(UNLIMITED, cluster=replace(UNLIMITED.cluster, liveness_interva
 names, rooms = st.sampled_from(NAMES), st.sampled_from(ROOMS)
 
 arguments = st.lists(values, max_size=5) | st.tuples(
-    texts, st.integers(-(2**63), 2**64 - 1), st.dictionaries(texts, st.floats()), values
+    texts, st.integers(), st.dictionaries(texts, st.floats()), values
 ).map(list)
 
 CHAT = (
