@@ -132,7 +132,7 @@ def main() -> None:
     """Measure and print."""
     kinds: list[type[Contender]] = [*PEERS, TornadoLoop, Supervised]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="all of it; takes more than an hour")
+    parser.add_argument("--full", action="store_true", help="all of it; takes about an hour")
     parser.add_argument("--only", nargs="+", choices=[kind.name for kind in kinds], default=[])
     parser.add_argument("--sweeps", action="store_true", help="pictures too, in the quick form")
     parser.add_argument("--no-goals", action="store_true", help="the table only")

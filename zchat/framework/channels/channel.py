@@ -207,5 +207,5 @@ def _request_of(ref: SessionRef) -> int:
 
 
 def _within(offset: int | None) -> int | None:
-    """The same place for all that is asked of it; clients may write numbers of any length."""
+    """The same place for all that is asked of it; applications may say numbers of any length."""
     return None if offset is None else max(-FURTHEST, min(offset, FURTHEST))

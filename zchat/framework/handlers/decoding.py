@@ -50,8 +50,8 @@ def body_decoder(
 def _decode_any(body: bytes) -> Any:
     try:
         return portable(loads_lenient(body), len(body))
-    except Misfit as misfit:
-        raise BadRequest(misfit.problem, path=misfit.path) from None
+    except Misfit as error:
+        raise _bad_request(error) from None
 
 
 def _typed_decoder(wanted: Any) -> Callable[[bytes], Any]:
@@ -60,10 +60,8 @@ def _typed_decoder(wanted: Any) -> Callable[[bytes], Any]:
     def decode(body: bytes) -> Any:
         try:
             return portable(decoder.decode(body or EMPTY), len(body))
-        except msgspec.ValidationError as error:
-            raise _bad_request(str(error)) from None
-        except Misfit as misfit:
-            raise BadRequest(misfit.problem, path=misfit.path) from None
+        except (msgspec.ValidationError, Misfit) as error:
+            raise _bad_request(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _convert_mended(body, wanted)
 
@@ -74,10 +72,8 @@ def _schema_decoder(schema: MessageType, wanted: Any) -> Callable[[bytes], Any]:
     def decode(body: bytes) -> Any:
         try:
             return msgspec.convert(schema.decode(body), wanted, str_keys=True)
-        except msgspec.ValidationError as error:
-            raise _bad_request(str(error)) from None
-        except Misfit as misfit:
-            raise BadRequest(misfit.problem, path=misfit.path) from None
+        except (msgspec.ValidationError, Misfit) as error:
+            raise _bad_request(error) from None
 
     return decode
 
@@ -86,16 +82,17 @@ def _convert_mended(body: bytes, wanted: Any) -> Any:
     """Bodies from clients that write CESU-8 or half a pair, and those that are no JSON at all."""
     try:
         return msgspec.convert(portable(loads(body), len(body)), wanted, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise _bad_request(str(error)) from None
-    except Misfit as misfit:
-        raise BadRequest(misfit.problem, path=misfit.path) from None
+    except (msgspec.ValidationError, Misfit) as error:
+        raise _bad_request(error) from None
     except ProtocolError as error:
         raise BadRequest(f"the body is {error}") from None
 
 
-def _bad_request(message: str) -> BadRequest:
+def _bad_request(error: msgspec.ValidationError | Misfit) -> BadRequest:
     """msgspec says: Expected `str`, got `int` - at `$.name`."""
+    if isinstance(error, Misfit):
+        return BadRequest(error.problem, path=error.path)
+    message = str(error)
     reason, _, where = message.rpartition(" - at `") if " - at `" in message else (message, "", "")
     path = where.partition("$")[2].rstrip("`")
     missing = _MISSING.match(reason)
